@@ -1,0 +1,169 @@
+"""Answers of the REST API: JSON, content negotiation, and errors in the shape that clients expect."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+import sqlalchemy as sa
+from pyramid.config import Configurator
+from pyramid.events import ContextFound
+from pyramid.exceptions import URLDecodeError
+from pyramid.httpexceptions import HTTPException, HTTPNotFound
+from pyramid.interfaces import IRoutesMapper
+from pyramid.request import Request
+from pyramid.response import Response as PyramidResponse
+from pyramid_retry import is_last_attempt, mark_error_retryable
+
+from guywire.api.service import APIService
+from guywire.db import is_conflict, is_overload
+from guywire.errors import (
+    APIError,
+    MethodNotAllowed,
+    NotAcceptable,
+    NotAuthenticated,
+    NotFound,
+    Overloaded,
+    ParseError,
+)
+
+log = logging.getLogger(__name__)
+
+API = "/api/"
+
+
+class Response(PyramidResponse):
+    """A response whose Location is sent as it was set: relative ones work behind any proxy."""
+
+    @staticmethod
+    def _make_location_absolute(environ: Any, value: str) -> str:
+        return value
+
+
+def includeme(config: Configurator) -> None:
+    """Install the renderer, the negotiation and the error views."""
+    config.add_renderer("api", lambda info: _render)
+    config.add_subscriber(_negotiate, ContextFound)
+    config.set_response_factory(lambda request: Response())
+    config.add_exception_view(_api_error, context=APIError)
+    config.add_exception_view(_unexpected, context=Exception)
+    config.add_exception_view(_database_error, context=sa.exc.SQLAlchemyError)
+    config.add_exception_view(_undecodable, context=UnicodeDecodeError)
+    config.add_exception_view(_undecodable, context=URLDecodeError)
+    config.add_exception_view(_http_exception, context=HTTPException)
+    config.add_notfound_view(_not_found)
+
+
+def dumps(value: Any) -> bytes:
+    """JSON as the reference writes it: compact, UTF-8, moments in UTC with ``Z``."""
+    return orjson.dumps(value, default=_default, option=orjson.OPT_PASSTHROUGH_DATETIME)
+
+
+def _default(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _render(value: Any, system: dict[str, Any]) -> bytes:
+    response = system["request"].response
+    if response.status_code == 204:
+        # No body, and nothing said about its type.
+        del response.content_type
+        return b""
+    response.content_type = "application/json"
+    return dumps(value)
+
+
+def _answer(status: int, body: Any, headers: dict[str, str]) -> Response:
+    response = Response(dumps(body), status=status, content_type="application/json")
+    response.headers.update(headers)
+    return response
+
+
+def _negotiate(event: Any) -> None:
+    """JSON is what there is: whoever asks for something else is told so, before anything else happens."""
+    request = event.request
+    if not isinstance(request.current_service, APIService):
+        return
+    format = request.GET.get("format")
+    if format not in (None, "json"):
+        raise NotFound()
+    if format is None and not request.accept.acceptable_offers(["application/json"]):
+        raise NotAcceptable()
+
+
+def _api_error(error: APIError, request: Request) -> Response:
+    return _answer(error.status, error.body, error.headers)
+
+
+def _database_error(error: sa.exc.SQLAlchemyError, request: Request) -> Response:
+    if is_conflict(error):
+        # Somebody was faster. The next attempt sees what they did and answers accordingly.
+        mark_error_retryable(error)
+        if is_last_attempt(request):
+            log.warning("the transaction conflicts with others again and again: %s", error)
+        return _api_error(Overloaded(), request)
+    if is_overload(error):
+        log.warning("the database is busy or away: %s", error)
+        return _api_error(Overloaded(), request)
+    if isinstance(error, sa.exc.DataError):
+        # A value that no check of ours refused, but the database does: the client's mistake all the same.
+        return _api_error(ParseError("A value cannot be stored."), request)
+    return _unexpected(error, request)
+
+
+def _unexpected(error: Exception, request: Request) -> Response:
+    """A mistake of ours: the log tells everything, the client nothing."""
+    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    return _answer(500, {"detail": "Internal server error."}, {})
+
+
+def _undecodable(error: Exception, request: Request) -> Response:
+    return _api_error(ParseError("The address is not valid UTF-8."), request)
+
+
+def _not_found(error: HTTPNotFound, request: Request) -> Response:
+    path = request.path_info
+    if not path.endswith("/") and request.method in ("GET", "HEAD") and _has_route(request, path + "/"):
+        query = f"?{request.query_string}" if request.query_string else ""
+        return Response(status=301, location=path + "/" + query)
+    if path.startswith(API):
+        return _api_error(NotFound(), request)
+    return Response("<!doctype html><title>Not Found</title><h1>Not Found</h1>", status=404, content_type="text/html")
+
+
+def _has_route(request: Request, path: str) -> bool:
+    mapper = request.registry.getUtility(IRoutesMapper)
+    probe = request.copy_get()
+    probe.path_info = path
+    return mapper(probe)["route"] is not None
+
+
+def _http_exception(error: HTTPException, request: Request) -> Response:
+    service = getattr(request, "current_service", None)
+    if error.status_code == 405 and isinstance(service, APIService):
+        return _method_not_allowed(service, request)
+    return error
+
+
+def _method_not_allowed(service: APIService, request: Request) -> Response:
+    """A method that the resource lacks. OPTIONS describes it; strangers are not told what there is."""
+    if request.identity is None:
+        return _api_error(NotAuthenticated(), request)
+    allowed = service.allowed_methods()
+    if request.method == "OPTIONS":
+        return _answer(200, describe(service), {"Allow": allowed})
+    return _api_error(MethodNotAllowed(request.method, allowed), request)
+
+
+def describe(service: APIService) -> dict[str, Any]:
+    """What OPTIONS tells of a resource."""
+    return {
+        "name": service.name.replace("_", " ").title(),
+        "description": " ".join((service.description or "").split()),
+        "renders": ["application/json"],
+        "parses": ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
+    }

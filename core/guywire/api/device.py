@@ -1,0 +1,279 @@
+"""Devices and their configurations: ``/api/v1/controller/device/``."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import joinedload
+
+from guywire.api import fields
+from guywire.api.base import Filter, Resource, register
+from guywire.api.schema import Schema
+from guywire.db import is_overload
+from guywire.errors import MODEL, NON_FIELD, Invalid, PermissionDenied
+from guywire.interfaces import ConfigurationInvalid, JSONObject
+from guywire.models import Config, Device, DeviceGroup, Organization, Template
+from guywire.services import devices
+from guywire.services.rendering import read_inputs, refresh, render_within, templates_of, with_hostname
+from guywire.services.status import ERROR, is_stale, status_of
+from guywire.services.templates import assign, changed_templates, foreign_templates, group_templates
+
+PATH = "/api/v1/controller/device/"
+GROUP_MISMATCH = (
+    "Please ensure that the organization of this Device and the organization of the related Device Group match."
+)
+FOREIGN_TEMPLATES = (
+    "The following templates are owned by organizations which do not match the organization of this configuration: "
+)
+
+
+class ConfigBody(Schema):
+    """A device's configuration."""
+
+    backend: Annotated[str, fields.choice(lambda context: context.backends)]
+    templates: Annotated[list[uuid.UUID], fields.references(Template)]
+    context: Annotated[JSONObject, fields.json_object()]
+    config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)]
+
+
+class DeviceBody(Schema):
+    """A device's fields."""
+
+    name: Annotated[str, fields.text(64, rules=(devices.name_errors,))]
+    organization: Annotated[uuid.UUID, fields.reference(Organization)]
+    group: Annotated[uuid.UUID | None, fields.reference(DeviceGroup, null=True)] = None
+    mac_address: Annotated[str, fields.text(17, rules=(devices.mac_address_errors,))]
+    key: Annotated[str, fields.text(64, blank=True, rules=(devices.key_errors,))] = ""
+    last_ip: Annotated[str | None, fields.text(null=True, rules=(devices.address_errors,))] = None
+    management_ip: Annotated[str | None, fields.text(null=True, rules=(devices.address_errors,))] = None
+    model: Annotated[str, fields.text(64, blank=True)] = ""
+    os: Annotated[str, fields.text(128, blank=True)] = ""
+    system: Annotated[str, fields.text(128, blank=True)] = ""
+    notes: Annotated[str, fields.text(blank=True)] = ""
+    config: ConfigBody | None
+
+
+class NewDeviceBody(DeviceBody):
+    """A new device: the configuration may be left out but not be null, an address may be empty text."""
+
+    last_ip: Annotated[str | None, fields.text(null=True, blank=True, rules=(devices.address_errors,))] = None
+    management_ip: Annotated[str | None, fields.text(null=True, blank=True, rules=(devices.address_errors,))] = None
+    config: ConfigBody = None  # type: ignore[assignment]
+
+
+def contains(column: Any) -> Filter:
+    """A filter: the text occurs in the column, in any case."""
+    return lambda text: column.icontains(text, autoescape=True)
+
+
+@register(PATH)
+class DeviceResource(Resource):
+    """Devices: the routers, each with at most one configuration."""
+
+    model = Device
+    schema = DeviceBody
+    create_schema = NewDeviceBody
+    kind = "device"
+    label = "Device"
+    filters = {"name": contains(Device.name), "mac_address": contains(Device.mac_address)}  # noqa: RUF012
+    loading = (joinedload(Device.config).joinedload(Config.state),)
+
+    def row(self) -> Device:
+        """The device; what is stale of it is rendered first, so that a read tells the truth."""
+        device: Device = super().row()
+        config = device.config
+        if self.request.method in ("GET", "HEAD") and config is not None and is_stale(config.state):
+            self._refresh(config)
+            self.session.rollback()
+            self.session.expire_all()
+            device = super().row()
+        return device
+
+    def check_object(self, row: Device) -> None:
+        super().check_object(row)
+        if row.is_deactivated and self.request.method in ("PUT", "PATCH"):
+            raise PermissionDenied()
+
+    def create(self, fields: dict[str, Any]) -> Device:
+        given = fields.pop("config", None) or {}
+        device = Device(id=uuid.uuid4(), created=self.now, is_deactivated=False)
+        # Empty addresses are shown as they came, and stored as null.
+        self.blank_addresses = {name: "" for name in ("last_ip", "management_ip") if fields.get(name) == ""}
+        self._apply(device, {**_DEFAULTS, **fields, **dict.fromkeys(self.blank_addresses)})
+        self.session.add(device)
+        self.session.flush()
+        self._create_config(device, given)
+        return device
+
+    def update(self, row: Device, fields: dict[str, Any]) -> None:
+        given = fields.pop("config", None)
+        before = (row.organization_id, row.group_id)
+        rendered_from = (row.name, row.organization_id, row.group_id, row.mac_address, row.key, row.os)
+        self._apply(row, fields)
+        self.session.flush()
+        if row.config is None:
+            self._create_config(row, given or {})
+        elif given or rendered_from != (row.name, row.organization_id, row.group_id, row.mac_address, row.key, row.os):
+            self._update_config(row, row.config, given or {}, *before)
+
+    def delete(self, row: Device) -> None:
+        ready = row.is_deactivated and (row.config is None or status_of(row.config.state) == "deactivated")
+        if not ready and self.request.GET.get("force") != "true":
+            raise PermissionDenied("The device must be deactivated prior to deletion")
+        super().delete(row)
+
+    def represent(self, rows: list[Device]) -> list[dict[str, Any]]:
+        blank = getattr(self, "blank_addresses", {})
+        return [
+            {
+                "id": row.id,
+                "name": row.name,
+                "organization": row.organization_id,
+                "group": row.group_id,
+                "mac_address": row.mac_address,
+                "key": row.key,
+                "last_ip": row.last_ip,
+                "management_ip": row.management_ip,
+                "model": row.model,
+                "os": row.os,
+                "system": row.system,
+                "notes": row.notes,
+                "config": None if row.config is None else _represent_status(row.config),
+                "created": row.created,
+                "modified": row.modified,
+            }
+            | blank
+            for row in rows
+        ]
+
+    def represent_one(self, row: Device) -> dict[str, Any]:
+        body: dict[str, Any] = {}
+        for name, value in self.represent([row])[0].items():
+            body[name] = value
+            if name == "management_ip":
+                body["is_deactivated"] = row.is_deactivated
+        if row.config is not None:
+            body["config"] |= {
+                "templates": [template.id for template in templates_of(self.session, [row.config.id])[row.config.id]],
+                "context": row.config.context,
+                "config": row.config.config,
+            }
+        return body
+
+    def _apply(self, device: Device, given: dict[str, Any]) -> None:
+        """Set the given fields of the device itself and check it as a whole."""
+        renamed = {"organization": "organization_id", "group": "group_id"}
+        for name, value in given.items():
+            setattr(device, renamed.get(name, name), value)
+        device.modified = self.now
+        taken = devices.conflicts(self.session, device)
+        if "key" in taken:
+            raise Invalid({"key": ["Device with this key already exists."]})
+        if "mac_address" in taken:
+            raise Invalid({NON_FIELD: ["The fields mac_address, organization must make a unique set."]})
+        self._require_group_of_organization(device)
+        if "name" in taken:
+            raise Invalid({MODEL: ["Device with this Name and Organization already exists."]})
+        if not device.key:
+            consistent = self.runtime.settings.consistent_registration
+            with self.session.no_autoflush:
+                device.key = devices.generate_key(self.session, device, consistent)
+            if "key" in devices.conflicts(self.session, device):
+                raise Invalid({"key": ["Device with this key already exists."]})
+
+    def _require_group_of_organization(self, device: Device) -> None:
+        if device.group_id is None:
+            return
+        with self.session.no_autoflush:
+            group = self.session.get_one(DeviceGroup, device.group_id)
+        if group.organization_id != device.organization_id:
+            raise Invalid({"group": [GROUP_MISMATCH]})
+
+    def _create_config(self, device: Device, given: dict[str, Any]) -> None:
+        """A configuration, unless it would say nothing: then only if the group has templates for it."""
+        default = self.runtime.settings.default_backend
+        backend = given.get("backend", default)
+        says_nothing = backend == default and not any(given.get(name) for name in ("config", "context", "templates"))
+        if says_nothing and not group_templates(self.session, device.group_id, backend):
+            return
+        self._require_own_templates(device, given)
+        try:
+            devices.create_config(
+                self.session, self.runtime.renderer, device, self.now, **{"backend": backend, **given}
+            )
+        except ConfigurationInvalid as invalid:
+            raise self._invalid(device, invalid) from None
+
+    def _update_config(
+        self,
+        device: Device,
+        config: Config,
+        given: dict[str, Any],
+        organization_id: uuid.UUID,
+        group_id: uuid.UUID | None,
+    ) -> None:
+        self._require_own_templates(device, given)
+        backend = config.backend
+        for name in given.keys() - {"templates"}:
+            setattr(config, name, given[name])
+        config.modified = self.now
+        wanted = changed_templates(
+            self.session,
+            config,
+            device,
+            explicit=given.get("templates"),
+            previous_organization_id=organization_id,
+            previous_group_id=group_id,
+            previous_backend=backend,
+        )
+        assign(self.session, config.id, wanted)
+        try:
+            render_within(self.session, self.runtime.renderer, config, self.now)
+        except ConfigurationInvalid as invalid:
+            raise self._invalid(device, invalid) from None
+
+    def _require_own_templates(self, device: Device, given: dict[str, Any]) -> None:
+        foreign = foreign_templates(self.session, given.get("templates", []), device.organization_id)
+        if foreign:
+            raise Invalid({"config": [FOREIGN_TEMPLATES + ", ".join(foreign)]})
+
+    def _invalid(self, device: Device, invalid: ConfigurationInvalid) -> Invalid:
+        """The error of a configuration that cannot be rendered: is it wrong by itself, or not with its templates?"""
+        config = device.config
+        if config is None:
+            return Invalid({"config": [str(invalid)]})
+        [inputs] = read_inputs(self.session, self.runtime.renderer, [config.id])
+        backend = self.runtime.registry.config_backends[config.backend]
+        try:
+            backend.validate(with_hostname(config.config, "device"), [], inputs.context, inputs.device_os)
+        except ConfigurationInvalid as alone:
+            return Invalid({"config": {MODEL: [str(alone)]}})
+        return Invalid({"config": [str(invalid)]})
+
+    def _refresh(self, config: Config) -> None:
+        try:
+            refresh(self.runtime.session_factory, self.runtime.renderer, [config.id], self.now)
+        except sa.exc.DBAPIError as error:
+            # A read must not fail because somebody writes: the status says "modified" meanwhile.
+            if not is_overload(error):
+                raise
+
+
+_DEFAULTS: dict[str, Any] = {
+    "last_ip": None,
+    "management_ip": None,
+    "key": "",
+    "group": None,
+    **dict.fromkeys(("model", "os", "system", "notes"), ""),
+}
+
+
+def _represent_status(config: Config) -> dict[str, Any]:
+    status = status_of(config.state)
+    return {
+        "status": status,
+        "error_reason": config.state.error_reason if status == ERROR else "",
+        "backend": config.backend,
+    }

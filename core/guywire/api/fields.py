@@ -1,0 +1,206 @@
+"""Validators of fields, for pydantic: they accept what the reference accepts and refuse it in its words."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from guywire.api.body import FormData
+
+BLANK = "This field may not be blank."
+NULL = "This field may not be null."
+NOT_JSON_OBJECT = "the supplied value is not a JSON object"
+NOT_A_CONFIGURATION = "Unexpected configuration format."
+
+_UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
+_EMAIL = re.compile(
+    r"[^@\s\"<>()\[\],;:\\]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
+)
+_URL = re.compile(r"(https?|ftps?)://[^\s/?#.]+[^\s/?#]*([/?#]\S*)?", re.IGNORECASE)
+_SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+
+Rule = Callable[[str], list[str]]
+"""Returns what is wrong with a text, or an empty list."""
+
+
+def fail(*messages: str) -> PydanticCustomError:
+    """The error of one field, to be raised: it may have several messages."""
+    return PydanticCustomError("guywire", "{text}", {"text": " ".join(messages), "messages": list(messages)})
+
+
+def _text(value: Any, max_length: int | None, blank: bool, trim: bool, rules: tuple[Rule, ...]) -> str:
+    if value is None:
+        raise fail(NULL)
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise fail("Not a valid string.")
+    text = str(value).strip() if trim else str(value)
+    if not text:
+        if blank:
+            return ""
+        raise fail(BLANK)
+    messages = [message for rule in rules for message in rule(text)]
+    if max_length is not None and len(text) > max_length:
+        messages.append(f"Ensure this field has no more than {max_length} characters.")
+    if "\0" in text:
+        messages.append("Null characters are not allowed.")
+    if messages:
+        raise fail(*messages)
+    return text
+
+
+def text(
+    max_length: int | None = None,
+    *,
+    blank: bool = False,
+    null: bool = False,
+    trim: bool = True,
+    rules: tuple[Rule, ...] = (),
+) -> BeforeValidator:
+    """A string; numbers are taken as their text. ``rules`` are further checks."""
+
+    def validate(value: Any) -> str | None:
+        return None if value is None and null else _text(value, max_length, blank, trim, rules)
+
+    return BeforeValidator(validate)
+
+
+def matching(pattern: re.Pattern[str], message: str) -> Rule:
+    """A rule: the whole text must match."""
+    return lambda value: [] if pattern.fullmatch(value) else [message]
+
+
+def email(*, blank: bool = False) -> BeforeValidator:
+    """An e-mail address."""
+    return text(254, blank=blank, rules=(matching(_EMAIL, "Enter a valid email address."),))
+
+
+def url(max_length: int = 200, *, blank: bool = False) -> BeforeValidator:
+    """An absolute URL."""
+    return text(max_length, blank=blank, rules=(matching(_URL, "Enter a valid URL."),))
+
+
+def slug(max_length: int) -> BeforeValidator:
+    """A name for URLs."""
+    message = 'Enter a valid "slug" consisting of letters, numbers, underscores or hyphens.'
+    return text(max_length, rules=(matching(_SLUG, message),))
+
+
+_TRUE = {"true", "t", "yes", "y", "on", "1"}
+_FALSE = {"false", "f", "no", "n", "off", "0"}
+
+
+def _boolean(value: Any) -> bool:
+    if value is None:
+        raise fail(NULL)
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (str, int, float)):
+        lowered = str(value).strip().lower()
+        if lowered in _TRUE or value == 1:
+            return True
+        if lowered in _FALSE or value == 0:
+            return False
+    raise fail("Must be a valid boolean.")
+
+
+Boolean = Annotated[bool, BeforeValidator(_boolean)]
+"""True or false, also as the words and numbers that forms send."""
+
+
+def choice(options: Callable[[Any], Any]) -> BeforeValidator:
+    """One of ``options(context)``: choices may depend on the loaded plugins."""
+
+    def validate(value: Any, info: ValidationInfo) -> str:
+        if value is None:
+            raise fail(NULL)
+        if not isinstance(value, str) or value not in options(info.context):
+            raise fail(f'"{value}" is not a valid choice.')
+        return value
+
+    return BeforeValidator(validate)
+
+
+def json_object(wrong: str = NOT_JSON_OBJECT) -> BeforeValidator:
+    """A JSON object; in a form, its text. ``wrong`` is what to say of other JSON."""
+
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        if info.context.is_form and isinstance(value, str):
+            try:
+                value = json.loads(value)
+            except (ValueError, RecursionError):
+                raise fail("Value must be valid JSON.") from None
+        if value is None:
+            raise fail(NULL)
+        if not isinstance(value, dict):
+            raise fail(wrong)
+        return value
+
+    return BeforeValidator(validate)
+
+
+def _primary_key(value: Any) -> uuid.UUID:
+    if isinstance(value, bool) or isinstance(value, (list, dict, float)):
+        raise fail(f"Incorrect type. Expected pk value, received {type(value).__name__}.")
+    if isinstance(value, int):
+        raise fail(f'Invalid pk "{value}" - object does not exist.')
+    if not _UUID.fullmatch(value):
+        raise fail(f"“{value}” is not a valid UUID.")
+    return uuid.UUID(value)
+
+
+def reference(model: Any, *, null: bool = False) -> BeforeValidator:
+    """The id of an object of ``model`` that the user may refer to."""
+
+    def validate(value: Any, info: ValidationInfo) -> uuid.UUID | None:
+        if value is None or value == "":
+            if null:
+                return None
+            raise fail(NULL)
+        key = _primary_key(value)
+        if not info.context.exists(model, [key]):
+            raise fail(f'Invalid pk "{value}" - object does not exist.')
+        return key
+
+    return BeforeValidator(validate)
+
+
+def references(model: Any) -> BeforeValidator:
+    """An ordered list of ids of objects of ``model`` that the user may refer to."""
+
+    def validate(value: Any, info: ValidationInfo) -> list[uuid.UUID]:
+        if value is None:
+            raise fail(NULL)
+        if info.context.is_form and isinstance(value, str):
+            value = [value] if value else []
+        if not isinstance(value, list):
+            raise fail(f'Expected a list of items but got type "{type(value).__name__}".')
+        keys = [_primary_key(NULL if each is None else each) for each in value]
+        known = info.context.exists(model, keys)
+        for key, given in zip(keys, value, strict=True):
+            if key not in known:
+                raise fail(f'Invalid pk "{given}" - object does not exist.')
+        return keys
+
+    return BeforeValidator(validate)
+
+
+def is_form(data: Any) -> bool:
+    """Whether a body came as a form."""
+    return isinstance(data, FormData)
+
+
+def nothing() -> BeforeValidator:
+    """A reference to objects of which there are none: only null is valid."""
+
+    def validate(value: Any) -> None:
+        if value is None or value == "":
+            return
+        raise fail(f'Invalid pk "{_primary_key(value)}" - object does not exist.')
+
+    return BeforeValidator(validate)

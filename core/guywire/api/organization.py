@@ -1,0 +1,113 @@
+"""Organizations: ``/api/v1/users/organization/``."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+
+from guywire.api import fields
+from guywire.api.base import Resource, register
+from guywire.api.schema import Schema
+from guywire.errors import Invalid
+from guywire.models import Membership, Organization, OrganizationOwner
+from guywire.security import visible_to
+from guywire.services.accounts import create_organization
+
+NOT_A_MEMBER = "The selected user is not member of this organization."
+
+
+class OwnerBody(Schema):
+    """Who owns an organization."""
+
+    organization_user: Annotated[uuid.UUID | None, fields.reference(Membership, null=True)]
+
+
+class OrganizationBody(Schema):
+    """An organization's fields."""
+
+    name: Annotated[str, fields.text(200)]
+    is_active: fields.Boolean = True
+    slug: Annotated[str, fields.slug(200)]
+    description: Annotated[str, fields.text(blank=True)] = ""
+    email: Annotated[str, fields.email(blank=True)] = ""
+    url: Annotated[str, fields.url(blank=True)] = ""
+    owner: OwnerBody | None = None
+
+
+@register("/api/v1/users/organization/")
+class OrganizationResource(Resource):
+    """Organizations: the tenants of this controller."""
+
+    model = Organization
+    schema = OrganizationBody
+    kind = "organization"
+    label = "Organization"
+    manager = False
+
+    def query(self) -> Any:
+        return sa.select(Organization).where(visible_to(self.identity, Organization.id, shared=False))
+
+    def create(self, fields: dict[str, Any]) -> Organization:
+        self._require_free_slug(fields["slug"], None)
+        fields.pop("owner", None)
+        organization = create_organization(self.session, self.runtime.key_ring, self.now, **fields)
+        # The reference sends the organization's web site as Location; clients may rely on the header being there.
+        self.request.response.headers["Location"] = organization.url
+        return organization
+
+    def update(self, row: Organization, fields: dict[str, Any]) -> None:
+        if "slug" in fields:
+            self._require_free_slug(fields["slug"], row.id)
+        if "owner" in fields:
+            self._set_owner(row, fields.pop("owner"))
+        for name, value in fields.items():
+            setattr(row, name, value)
+        row.modified = self.now
+
+    def represent(self, rows: list[Organization]) -> list[dict[str, Any]]:
+        return [
+            {
+                "id": row.id,
+                "name": row.name,
+                "is_active": row.is_active,
+                "slug": row.slug,
+                "description": row.description,
+                "email": row.email,
+                "url": row.url,
+                "created": row.created,
+                "modified": row.modified,
+            }
+            for row in rows
+        ]
+
+    def represent_one(self, row: Organization) -> dict[str, Any]:
+        owner = self.session.get(OrganizationOwner, row.id)
+        [body] = self.represent([row])
+        body["owner"] = None if owner is None else {"organization_user": owner.organization_user_id}
+        return body
+
+    def _require_free_slug(self, slug: str, own_id: uuid.UUID | None) -> None:
+        other = self.session.scalar(
+            sa.select(Organization.id).where(Organization.slug == slug, Organization.id.is_distinct_from(own_id))
+        )
+        if other is not None:
+            error: dict[str, Any] = {"slug": ["organization with this slug already exists."]}
+            if self.identity.is_superuser:
+                error["organization"] = [str(other)]
+            raise Invalid(error)
+
+    def _set_owner(self, row: Organization, owner: dict[str, Any] | None) -> None:
+        membership_id = owner and owner.get("organization_user")
+        current = self.session.get(OrganizationOwner, row.id)
+        if membership_id is None:
+            if current is not None:
+                self.session.delete(current)
+            return
+        if self.session.get_one(Membership, membership_id).organization_id != row.id:
+            raise Invalid({"owner": {"organization_user": [NOT_A_MEMBER]}})
+        if current is None:
+            self.session.add(OrganizationOwner(organization_id=row.id, organization_user_id=membership_id))
+        else:
+            current.organization_user_id = membership_id

@@ -1,0 +1,22 @@
+"""Cornice services with the settings that all of ours share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from cornice import Service
+
+
+class APIService(Service):
+    """A path of the REST API. ``name`` is also the route's name; answers are plain values, rendered as JSON."""
+
+    renderer = "api"
+    default_validators: tuple[Any, ...] = ()
+    default_filters: tuple[Any, ...] = ()
+
+    def allowed_methods(self) -> str:
+        """The value of the Allow header."""
+        methods = {*self.defined_methods, "OPTIONS"}
+        if "GET" in methods:
+            methods.add("HEAD")
+        return ", ".join(sorted(methods))

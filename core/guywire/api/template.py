@@ -1,0 +1,184 @@
+"""Templates: ``/api/v1/controller/template/``."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from pyramid.request import Request
+from pyramid.response import Response
+
+from guywire.api import fields
+from guywire.api.archives import archive_response
+from guywire.api.base import UUID_PATTERN, Resource, register
+from guywire.api.schema import Schema
+from guywire.api.service import APIService
+from guywire.errors import MODEL, NON_FIELD, Invalid
+from guywire.interfaces import ConfigurationInvalid, JSONObject
+from guywire.models import Config, ConfigTemplate, Device, Organization, Template, TemplateTag
+from guywire.services.context import template_context
+from guywire.services.status import dependents_of_template, mark_stale
+from guywire.services.templates import add_to_existing
+
+EMPTY_CONFIGURATION = "The configuration field cannot be empty."
+SHARED_NAMES = "Shared objects are visible to all organizations and must have unique names to avoid confusion."
+TYPES = ("generic", "vpn")
+PATH = "/api/v1/controller/template/"
+
+
+class TemplateBody(Schema):
+    """A template's fields."""
+
+    name: Annotated[str, fields.text(64)]
+    organization: Annotated[uuid.UUID | None, fields.reference(Organization, null=True)] = None
+    type: Annotated[str, fields.choice(lambda context: TYPES)] = "generic"
+    backend: Annotated[str, fields.choice(lambda context: context.backends)]
+    vpn: Annotated[None, fields.nothing()] = None
+    default: fields.Boolean = False
+    required: fields.Boolean = False
+    notes: Annotated[str, fields.text(blank=True)] = ""
+    default_values: Annotated[JSONObject, fields.json_object()] = {}
+    config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)] = {}
+
+
+@register(PATH)
+class TemplateResource(Resource):
+    """Templates: configuration that devices share. Without organization a template is shared by all of them."""
+
+    model = Template
+    schema = TemplateBody
+    kind = "template"
+    label = "Template"
+    shared = True
+
+    def create(self, fields: dict[str, Any]) -> Template:
+        template = Template(id=uuid.uuid4(), created=self.now, modified=self.now, default_values={}, config={})
+        template.default = template.required = False
+        template.type = "generic"
+        self._apply(template, fields)
+        self.session.add(template)
+        self.session.flush()
+        if template.default or template.required:
+            add_to_existing(self.session, template)
+        return template
+
+    def update(self, row: Template, fields: dict[str, Any]) -> None:
+        was_enabled = row.default or row.required
+        before = (row.backend, row.config, row.default_values)
+        self._apply(row, fields)
+        row.modified = self.now
+        self._refuse_strangers(row)
+        self.session.flush()
+        if (row.default or row.required) and not was_enabled:
+            add_to_existing(self.session, row)
+        elif (row.backend, row.config, row.default_values) != before:
+            mark_stale(self.session, dependents_of_template(row.id))
+
+    def delete(self, row: Template) -> None:
+        mark_stale(self.session, dependents_of_template(row.id))
+        super().delete(row)
+
+    def represent(self, rows: list[Template]) -> list[dict[str, Any]]:
+        tags = self._tags([row.id for row in rows])
+        return [
+            {
+                "id": row.id,
+                "name": row.name,
+                "organization": row.organization_id,
+                "type": row.type,
+                "backend": row.backend,
+                "vpn": None,
+                "tags": tags[row.id],
+                "default": row.default,
+                "required": row.required,
+                "notes": row.notes,
+                "default_values": row.default_values,
+                "config": row.config,
+                "created": row.created,
+                "modified": row.modified,
+            }
+            for row in rows
+        ]
+
+    def _tags(self, ids: list[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
+        tags: dict[uuid.UUID, list[str]] = defaultdict(list)
+        query = sa.select(TemplateTag).where(TemplateTag.template_id.in_(ids)).order_by(TemplateTag.name)
+        for tag in self.session.scalars(query):
+            tags[tag.template_id].append(tag.name)
+        return tags
+
+    def _apply(self, template: Template, given: dict[str, Any]) -> None:
+        """Set the given fields and check the result as a whole, in the reference's order."""
+        given = dict(given)
+        if "organization" in given:
+            given["organization_id"] = given.pop("organization")
+        given.pop("vpn", None)
+        # The reference asks for a configuration under its own name only when the type is given with it.
+        if given.get("type") == "generic" and given.get("config") == {}:
+            raise Invalid({"config": [EMPTY_CONFIGURATION]})
+        for name, value in given.items():
+            setattr(template, name, value)
+        with self.session.no_autoflush:
+            self._require_unique_name(template)
+        if template.type == "vpn":
+            raise Invalid({"vpn": ['A VPN must be selected when template type is "VPN"']})
+        if not template.config:
+            raise Invalid({MODEL: [EMPTY_CONFIGURATION]})
+        self._require_renderable(template)
+
+    def _require_unique_name(self, template: Template) -> None:
+        others = self.session.execute(
+            sa.select(Template.organization_id).where(Template.name == template.name, Template.id != template.id)
+        ).scalars()
+        for organization_id in others:
+            if organization_id == template.organization_id and organization_id is not None:
+                raise Invalid({NON_FIELD: ["The fields organization, name must make a unique set."]})
+            if organization_id is None:
+                raise Invalid({"name": [f"There is already another shared template with this name. {SHARED_NAMES}"]})
+            if template.organization_id is None:
+                message = f"There is already a template of another organization with this name. {SHARED_NAMES}"
+                raise Invalid({"name": [message]})
+
+    def _require_renderable(self, template: Template) -> None:
+        backend = self.runtime.registry.config_backends[template.backend]
+        context = template_context(template.default_values, self.runtime.settings.context)
+        try:
+            backend.validate(template.config, [], context)
+        except ConfigurationInvalid as invalid:
+            raise Invalid({MODEL: [str(invalid)]}) from None
+
+    def _refuse_strangers(self, template: Template) -> None:
+        """A template may not leave devices behind that it must not belong to."""
+        if template.organization_id is None:
+            return
+        stranger = self.session.scalar(
+            sa.select(Device.id)
+            .join(Config, Config.device_id == Device.id)
+            .join(ConfigTemplate, ConfigTemplate.config_id == Config.id)
+            .where(ConfigTemplate.template_id == template.id, Device.organization_id != template.organization_id)
+            .limit(1)
+        )
+        if stranger is not None:
+            raise Invalid({"organization": ["The template is in use by devices of another organization."]})
+
+
+configuration = APIService(
+    name="template_configuration",
+    path=f"{PATH}{{id:{UUID_PATTERN}}}/configuration/",
+    description="The archive that this template renders to by itself.",
+)
+
+
+@configuration.get()
+def download_template(request: Request) -> Response:
+    """The archive of a template alone, with its own variables."""
+    resource = TemplateResource(request)
+    template = resource.row()
+    try:
+        archive = resource.runtime.renderer.render_template(template)
+    except ConfigurationInvalid as invalid:
+        # It was valid when it was saved: the global variables, or the backend, are other ones now.
+        raise Invalid({MODEL: [str(invalid)]}) from None
+    return archive_response(template.name, archive)

@@ -1,0 +1,49 @@
+"""Bearer tokens: ``POST /api/v1/users/token/``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pyramid.request import Request
+
+from guywire.api import fields
+from guywire.api.body import read_body
+from guywire.api.schema import Schema, Validation, validate
+from guywire.api.service import APIService
+from guywire.db import reading, writing
+from guywire.errors import NON_FIELD, Invalid
+from guywire.models import Token, User
+from guywire.passwords import needs_rehash
+from guywire.runtime import Runtime
+from guywire.services.accounts import set_password_hash, token_of, user_by_credentials
+
+token = APIService(name="token", path="/api/v1/users/token/", description="The user's bearer token.")
+
+
+class Credentials(Schema):
+    """What a user logs in with."""
+
+    username: Annotated[str, fields.text()]
+    password: Annotated[str, fields.text(trim=False)]
+
+
+@token.post()
+def obtain_token(request: Request) -> dict[str, Any]:
+    """The token of the user with this name and password: always the same one."""
+    runtime: Runtime = request.runtime
+    data = read_body(request)
+    context = Validation(fields.is_form(data), exists=lambda model, ids: set())
+    given = validate(Credentials, data, context, partial=False)
+    # Verifying takes its time on purpose: nobody has to wait for the database meanwhile.
+    with reading(runtime.session_factory) as session:
+        user = user_by_credentials(session, given["username"], given["password"])
+        if user is None:
+            raise Invalid({NON_FIELD: ["Unable to log in with provided credentials."]})
+        known = session.get(Token, user.id)
+        if known is not None and not needs_rehash(user.password):
+            return {"token": known.key}
+    with writing(runtime.session_factory) as session:
+        user = session.get_one(User, user.id)
+        if needs_rehash(user.password):
+            set_password_hash(user, given["password"])
+        return {"token": token_of(session, runtime.key_ring, user, request.now)}

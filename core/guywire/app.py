@@ -1,0 +1,48 @@
+"""The web application: a list of includes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import cornice
+import pyramid_retry
+import pyramid_tm
+from pyramid.config import Configurator
+from pyramid.router import Router
+
+from guywire import requests
+from guywire.builtin import BUILTIN
+from guywire.controller.layer import PollLayer
+from guywire.forwarding import TrustedProxies
+from guywire.runtime import Clock, Runtime, create_runtime, utc_now
+from guywire.settings import Settings
+
+
+def main(global_config: dict[str, str] | None = None, **settings: str) -> Any:
+    """The WSGI application of a paste ini's ``[app:main]`` (entry point ``paste.app_factory``)."""
+    return create_app(Settings.from_mapping(settings))
+
+
+def create_app(settings: Settings, *, plugins: Iterable[tuple[str, Any]] = (), clock: Clock = utc_now) -> Any:
+    """The WSGI application: proxies, the poll layer, Pyramid. ``plugins`` come in addition to the installed ones."""
+    runtime = create_runtime(settings, BUILTIN, plugins=plugins, clock=clock)
+    poll_layer = PollLayer(create_router(runtime), runtime)
+    return TrustedProxies(poll_layer, settings.trusted_proxies, settings.max_body_size)
+
+
+def create_router(runtime: Runtime) -> Router:
+    """The Pyramid application alone."""
+    config = Configurator(
+        settings={"tm.manager_hook": "pyramid_tm.explicit_manager", "handle_exceptions": False, "retry.attempts": 3}
+    )
+    config.registry.runtime = runtime
+    with config:
+        config.include(pyramid_tm)
+        config.include(pyramid_retry)
+        config.include(cornice)
+        config.include(requests)
+        # The core's own resources come first, because it is the first plugin.
+        for implementation in runtime.host.hook.configure.get_hookimpls():
+            implementation.function(config)
+    return config.make_wsgi_app()

@@ -1,0 +1,89 @@
+"""The core as a plugin of itself: built-ins contribute through the same hooks that strangers use."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+from pyramid.config import Configurator
+
+from guywire import api, backends, controller, hookimpl, migrations
+from guywire.events import ConfigsStale, DeviceRegistered, Event
+from guywire.interfaces import Job, MigrationSource, PermissionSet
+from guywire.jobs import JobQueue
+from guywire.models import Base
+from guywire.runtime import Runtime
+from guywire.services.rendering import refresh_all
+
+log = logging.getLogger(__name__)
+
+RENDER = "render"
+
+_WRITE = frozenset({"add", "change", "delete"})
+_ALL = _WRITE | {"view"}
+_VIEW = frozenset({"view"})
+
+
+@hookimpl
+def register_permissions() -> list[PermissionSet]:
+    """The stock groups' permissions on the core's resources, as in the reference."""
+    return [
+        PermissionSet("device", "device", operator=_WRITE, administrator=_WRITE),
+        PermissionSet("config", "configuration", operator=_WRITE, administrator=_WRITE),
+        PermissionSet("template", "template", operator=_WRITE, administrator=_WRITE),
+        PermissionSet("devicegroup", "device group", operator=_ALL, administrator=_ALL),
+        PermissionSet("organization", "organization", operator=_VIEW, administrator=frozenset({"change"})),
+        PermissionSet(
+            "organizationconfigsettings",
+            "organization config settings",
+            operator=_VIEW,
+            administrator=frozenset({"change", "view"}),
+        ),
+        PermissionSet("organizationuser", "organization user", administrator=_ALL),
+        PermissionSet("organizationowner", "organization owner", administrator=frozenset({"change"})),
+        PermissionSet("user", "user", administrator=_ALL),
+        PermissionSet("group", "group", administrator=_VIEW),
+    ]
+
+
+@hookimpl
+def register_migrations() -> list[MigrationSource]:
+    """The core's tables."""
+    return [MigrationSource("core", str(Path(migrations.__file__).parent), Base.metadata)]
+
+
+@hookimpl
+def register_jobs() -> list[Job]:
+    """Rendering of what is stale. It sweeps by itself, so a lost wake-up costs a second."""
+    return [Job(RENDER, _render_stale, every=1.0)]
+
+
+def _render_stale(runtime: Runtime) -> None:
+    refresh_all(runtime.session_factory, runtime.renderer, runtime.clock)
+
+
+@hookimpl
+def after_commit(event: Event, jobs: JobQueue) -> None:
+    """Wake the worker up when there is something to render; log registrations once they are certain."""
+    if isinstance(event, ConfigsStale):
+        jobs.enqueue(RENDER)
+    elif isinstance(event, DeviceRegistered):
+        log.info(
+            "device registered: device=%s organization=%s new=%s",
+            event.device_id,
+            event.organization_id,
+            event.is_new,
+        )
+
+
+@hookimpl
+def configure(config: Configurator) -> None:
+    """The REST API and the device's door."""
+    config.include(api)
+    config.include(controller)
+
+
+BUILTIN: list[tuple[str, Any]] = [("core", sys.modules[__name__]), ("netjsonconfig", backends)]
+"""Names and modules of the built-in plugins, in order of loading."""

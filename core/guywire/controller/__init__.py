@@ -1,0 +1,11 @@
+"""The device's door: what routers ask, and what they are answered."""
+
+from pyramid.config import Configurator
+
+from guywire.controller.poll_log import PollLog
+
+
+def includeme(config: Configurator) -> None:
+    """Serve ``/controller/``."""
+    config.registry.poll_log = PollLog(config.registry.runtime)
+    config.include("guywire.controller.device")

@@ -1,0 +1,195 @@
+"""Registration, reports, and polls that have something to write."""
+
+from __future__ import annotations
+
+import json
+import logging
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from pyramid.config import Configurator
+from pyramid.request import Request
+from pyramid.response import Response
+from sqlalchemy.orm import Session, joinedload
+
+from guywire.controller.poll import CONTROLLER_HEADER, Answer, Poll, answer, poll_of, refusal_of
+from guywire.controller.reader import DatabaseReader
+from guywire.db import writing
+from guywire.errors import Overloaded
+from guywire.events import ConfigStatusChanged
+from guywire.models import Config, Device, Organization
+from guywire.plugin import notify
+from guywire.runtime import Runtime
+from guywire.services import devices, registration, status
+from guywire.services.rendering import refresh
+
+log = logging.getLogger(__name__)
+
+ID = "{id:[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}}"
+ATTEMPTS = 5
+"""How often a poll is brought up to date before it is told to come back later."""
+
+
+def includeme(config: Configurator) -> None:
+    """Serve each handler under its current path and under the older one, which routers really use."""
+    config.registry.poll_reader = DatabaseReader(config.registry.runtime.engine)
+    for name, path, view, methods in (
+        ("checksum", f"checksum/{ID}/", poll_view, ("GET", "HEAD")),
+        ("download_config", f"download-config/{ID}/", poll_view, ("GET", "HEAD")),
+        ("update_info", f"update-info/{ID}/", update_info_view, ("POST",)),
+        ("report_status", f"report-status/{ID}/", report_status_view, ("POST",)),
+        ("register", "register/", register_view, ("POST",)),
+    ):
+        for prefix, route in (("/controller/device/", f"device_door_{name}"), ("/controller/", f"door_{name}")):
+            config.add_route(route, prefix + path)
+            config.add_view(view, route_name=route, request_method=methods)
+            config.add_view(_wrong_method(methods), route_name=route)
+
+
+def _wrong_method(methods: tuple[str, ...]) -> Any:
+    allowed = ", ".join(sorted({*methods, "OPTIONS"}))
+
+    def view(request: Request) -> Response:
+        status = 200 if request.method == "OPTIONS" else 405
+        return Response(b"", status=status, content_type="text/html", allow=allowed)
+
+    return view
+
+
+def poll_view(request: Request) -> Response:
+    """A poll that ``answer`` could not settle: do what is missing, then ask it again."""
+    runtime: Runtime = request.runtime
+    poll = poll_of(request.environ)
+    assert poll is not None
+    for _ in range(ATTEMPTS):
+        reply = answer(request.registry.poll_reader, poll)
+        if reply is not None:
+            if reply.polled:
+                request.registry.poll_log.note(poll.device_id)
+            return _response(reply)
+        _bring_up_to_date(runtime, poll, request.now)
+    raise Overloaded()
+
+
+def _bring_up_to_date(runtime: Runtime, poll: Poll, now: Any) -> None:
+    """Render what is stale, then write down where the device called from and what it is about to be given."""
+    with writing(runtime.session_factory) as session:
+        device = _device(session, poll.device_id)
+        if device is None or device.config is None:
+            return
+        config = device.config
+        if not status.is_stale(config.state):
+            _record_poll(session, runtime, device, config, poll, now)
+            return
+    refresh(runtime.session_factory, runtime.renderer, [config.id], now)
+
+
+def _record_poll(session: Session, runtime: Runtime, device: Device, config: Config, poll: Poll, now: Any) -> None:
+    if (device.last_ip, device.management_ip) != (poll.address, poll.management_ip):
+        shared_space = runtime.settings.shared_management_ip_space
+        devices.record_addresses(session, device, poll.address, poll.management_ip, shared_space=shared_space)
+    if poll.download and poll.fetches:
+        previous = config.state.status
+        status.record_served(config.state, now)
+        if config.state.status != previous:
+            notify(session, ConfigStatusChanged(config.id, device.id, previous, config.state.status))
+
+
+def _device(session: Session, device_id: uuid.UUID) -> Device | None:
+    """The device with its configuration, locked: two requests of one device wait for each other."""
+    return session.scalars(
+        sa.select(Device)
+        .where(Device.id == device_id)
+        .options(joinedload(Device.config).joinedload(Config.state))
+        .with_for_update(of=Device)
+    ).first()
+
+
+def _response(reply: Answer) -> Response:
+    response = Response(reply.body, status=reply.status, content_type=reply.content_type)
+    response.headers.update(reply.headers)
+    return response
+
+
+def _text(body: str, status: int = 200) -> Response:
+    response = Response(body, status=status, content_type="text/plain")
+    response.headers.update([CONTROLLER_HEADER])
+    return response
+
+
+class _Known:
+    """A device that asks to write, as ``refusal_of`` wants to see it."""
+
+    def __init__(self, device: Device, organization: Organization) -> None:
+        self.key = device.key
+        self.is_active = organization.is_active
+        self.lifecycle = device.config.state.lifecycle if device.config else status.DEACTIVATED
+
+
+def _identified(request: Request) -> Device | Response:
+    """The device of the path if the form has its key, else the answer that refuses it."""
+    session: Session = request.db
+    device = _device(session, uuid.UUID(request.matchdict["id"]))
+    known = None if device is None else _Known(device, session.get_one(Organization, device.organization_id))
+    refusal = refusal_of(known, request.POST.get("key", ""))
+    if refusal is not None or device is None:
+        return _response(refusal) if refusal is not None else _text("", 404)
+    return device
+
+
+def update_info_view(request: Request) -> Response:
+    """The device says what it is: os, model, system."""
+    device = _identified(request)
+    if isinstance(device, Response):
+        return device
+    if device.is_deactivated:
+        return _text("error: device deactivated", 403)
+    errors = registration.update_info(request.db, request.runtime, device, request.POST, request.now)
+    if errors:
+        return _text(json.dumps(errors, indent=4, sort_keys=True), 400)
+    return _text("update-info: success")
+
+
+def report_status_view(request: Request) -> Response:
+    """The device says whether it could apply what it was given."""
+    device = _identified(request)
+    if isinstance(device, Response):
+        return device
+    reported = request.POST.get("status", "")
+    if not reported:
+        return _text('error: missing required parameter "status"\n', 400)
+    if reported not in status.REPORTABLE:
+        return _text("error: wrong status\n", 403)
+    assert device.config is not None
+    state = device.config.state
+    devices.record_report(request.db, device, state, reported, request.POST.get("error_reason"), request.now)
+    return _text(f"report-result: success\ncurrent-status: {state.status}\n")
+
+
+def register_view(request: Request) -> Response:
+    """A device introduces itself."""
+    session: Session = request.db
+    form = request.POST
+    address = devices.usable_address(request.remote_addr)
+    try:
+        with session.begin_nested():
+            registered = registration.register(session, request.runtime, form, address, request.now)
+    except registration.RegistrationRefused as refused:
+        log.warning(
+            "registration refused: address=%s name=%s mac_address=%s reason=%s",
+            address,
+            form.get("name"),
+            form.get("mac_address"),
+            refused.body.strip(),
+        )
+        return _text(refused.body, refused.status)
+    device = registered.device
+    return _text(
+        "registration-result: success\n"
+        f"uuid: {device.id.hex}\n"
+        f"key: {device.key}\n"
+        f"hostname: {device.name}\n"
+        f"is-new: {int(registered.is_new)}\n",
+        201,
+    )

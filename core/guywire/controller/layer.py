@@ -1,0 +1,52 @@
+"""A thin WSGI layer in front of Pyramid that answers polls which change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pyramid.router import Router
+
+from guywire.controller.poll import Answer, answer, poll_of
+from guywire.controller.reader import DatabaseReader
+from guywire.runtime import Runtime
+
+
+class PollLayer:
+    """Answers polls by ``guywire.controller.poll.answer``; all other requests, and polls that need a write, go on."""
+
+    def __init__(self, router: Router, runtime: Runtime) -> None:
+        self.router = router
+        self.registry = router.registry
+        self._reader: DatabaseReader = self.registry.poll_reader
+        self._poll_log = self.registry.poll_log
+        self._database_error = runtime.engine.dialect.loaded_dbapi.Error
+
+    def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        poll = poll_of(environ)
+        if poll is not None:
+            try:
+                reply = answer(self._reader, poll)
+            except self._database_error:
+                reply = None
+            if reply is not None:
+                if reply.polled:
+                    self._poll_log.note(poll.device_id)
+                return send(reply, poll.fetches, start_response)
+        return self.router(environ, start_response)
+
+
+def send(reply: Answer, with_body: bool, start_response: Any) -> Iterable[bytes]:
+    """The answer as WSGI."""
+    start_response(
+        reply.status,
+        [
+            (
+                "Content-Type",
+                f"{reply.content_type}; charset=utf-8" if "text" in reply.content_type else reply.content_type,
+            ),
+            ("Content-Length", str(len(reply.body))),
+            *reply.headers,
+        ],
+    )
+    return [reply.body] if with_body else []

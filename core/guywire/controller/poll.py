@@ -1,0 +1,129 @@
+"""The one rule of the poll: what a router that asks for its checksum or its configuration is answered."""
+
+from __future__ import annotations
+
+import hmac
+import re
+import uuid
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import parse_qsl
+
+from guywire.api.archives import content_disposition
+from guywire.services.devices import usable_address
+from guywire.services.status import DEACTIVATED
+
+_PATH = re.compile(
+    r"/controller/(?:device/)?(checksum|download-config)/"
+    r"([0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/"
+)
+
+CONTROLLER_HEADER = ("X-Openwisp-Controller", "true")
+NOT_FOUND_PAGE = b"<!doctype html><title>Not Found</title><h1>Not Found</h1>"
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """The facts of one request: what is asked for, by whom, from where."""
+
+    device_id: uuid.UUID
+    download: bool
+    """download-config, not checksum"""
+    fetches: bool
+    """a GET: HEAD takes nothing away"""
+    key: str
+    address: str | None
+    management_ip: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What to answer; ``polled`` for a device that proved its identity."""
+
+    status: str
+    content_type: str
+    body: bytes
+    headers: tuple[tuple[str, str], ...] = ()
+    polled: bool = False
+
+
+class PollRow(Protocol):
+    """What one read of the database tells of a device (see ``guywire.controller.reader``)."""
+
+    key: str
+    last_ip: str | None
+    management_ip: str | None
+    is_active: bool
+    checksum: str | None
+    is_stale: bool
+    lifecycle: str
+    name: str
+    served_checksum: str | None
+    archive: bytes
+
+
+class PollReader(Protocol):
+    """Reads a device by one statement."""
+
+    def checksum(self, device_id: uuid.UUID) -> Any:
+        """The PollRow without its last three attributes, or None."""
+
+    def download(self, device_id: uuid.UUID) -> Any:
+        """The PollRow, or None."""
+
+
+def poll_of(environ: dict[str, Any]) -> Poll | None:
+    """The poll that a WSGI request is, or None for any other request."""
+    method = environ["REQUEST_METHOD"]
+    if method != "GET" and method != "HEAD":
+        return None
+    match = _PATH.fullmatch(environ["PATH_INFO"])
+    if match is None:
+        return None
+    query = environ.get("QUERY_STRING", "")
+    parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace")) if query else {}
+    return Poll(
+        device_id=uuid.UUID(match[2]),
+        download=match[1] == "download-config",
+        fetches=method == "GET",
+        key=parameters.get("key", ""),
+        address=usable_address(environ.get("REMOTE_ADDR")),
+        management_ip=usable_address(parameters.get("management_ip")),
+    )
+
+
+def answer(reader: PollReader, poll: Poll) -> Answer | None:
+    """The answer to a poll, by one indexed read; None when something has to be written or rendered first."""
+    row = reader.download(poll.device_id) if poll.download else reader.checksum(poll.device_id)
+    refusal = refusal_of(row, poll.key)
+    if refusal is not None:
+        return refusal
+    if row.is_stale or row.checksum is None:
+        return None
+    if row.last_ip != poll.address or row.management_ip != poll.management_ip:
+        return None
+    if not poll.download:
+        return Answer("200 OK", "text/plain", row.checksum.encode(), (CONTROLLER_HEADER,), polled=True)
+    if poll.fetches and row.served_checksum != row.checksum:
+        return None
+    disposition = ("Content-Disposition", content_disposition(row.name))
+    headers = (CONTROLLER_HEADER, disposition)
+    return Answer("200 OK", "application/octet-stream", row.archive, headers, polled=True)
+
+
+def refusal_of(row: Any, key: str) -> Answer | None:
+    """The answer to a device that gets nothing: unknown, out of service, or without the right key.
+
+    ``row`` is None or has the attributes ``key``, ``is_active`` and ``lifecycle``.
+    """
+    if row is None or not row.is_active or row.lifecycle == DEACTIVATED:
+        return Answer("404 Not Found", "text/html", NOT_FOUND_PAGE)
+    if not key:
+        return _text("400 Bad Request", 'error: missing required parameter "key"\n')
+    if not hmac.compare_digest(key.encode(), row.key.encode()):
+        return _text("403 Forbidden", "error: wrong key\n")
+    return None
+
+
+def _text(status: str, text: str) -> Answer:
+    return Answer(status, "text/plain", text.encode(), (CONTROLLER_HEADER,))

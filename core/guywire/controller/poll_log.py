@@ -1,0 +1,63 @@
+"""When devices polled last, written down in batches: a poll itself writes nothing."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import uuid
+from datetime import datetime, timedelta
+
+import sqlalchemy as sa
+
+from guywire.db import writing
+from guywire.models import ConfigState
+from guywire.runtime import Runtime
+
+log = logging.getLogger(__name__)
+
+INTERVAL = timedelta(seconds=15)
+"""How long a poll may wait in memory before it is written down."""
+
+
+class PollLog:
+    """The polls of one process that are not written down yet."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self._waiting: dict[uuid.UUID, datetime] = {}
+        self._next_flush = runtime.clock()
+
+    def note(self, device_id: uuid.UUID) -> None:
+        """The device was given an answer just now."""
+        now = self._runtime.clock()
+        with self._lock:
+            self._waiting[device_id] = now
+            is_due = now >= self._next_flush
+            if is_due:
+                self._next_flush = now + INTERVAL
+        if is_due:
+            self.flush()
+
+    def last_poll(self, device_id: uuid.UUID, written: datetime | None) -> datetime | None:
+        """The device's last poll: what waits here, else what is ``written``."""
+        return self._waiting.get(device_id, written)
+
+    def flush(self) -> None:
+        """Write everything down. When the database is busy, it waits for the next time."""
+        with self._lock:
+            polls, self._waiting = self._waiting, {}
+        if not polls:
+            return
+        try:
+            with writing(self._runtime.session_factory) as session:
+                session.connection().execute(
+                    sa.update(ConfigState)
+                    .where(ConfigState.device_id == sa.bindparam("polled_device"))
+                    .values(last_poll=sa.bindparam("polled_at")),
+                    [{"polled_device": device, "polled_at": polls[device]} for device in sorted(polls)],
+                )
+        except sa.exc.DBAPIError as error:
+            log.warning("last polls cannot be written now: %s", error)
+            with self._lock:
+                self._waiting = {**polls, **self._waiting}

@@ -1,0 +1,73 @@
+"""The hook specifications: everything that a plugin can contribute.
+
+A plugin is a module or object whose functions are marked with ``guywire.hookimpl``, found through the entry point
+group ``guywire``. A hook gets only the arguments that the implementation names. A hook whose name is not below makes
+the start fail. ``register_*`` hooks run once at the start of every process (web, worker, command line).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from guywire.events import Event
+from guywire.interfaces import ConfigBackend, Job, MigrationSource, PermissionSet
+
+hookspec = pluggy.HookspecMarker("guywire")
+
+if TYPE_CHECKING:
+    from pyramid.config import Configurator
+    from sqlalchemy.orm import Session
+
+
+@hookspec
+def register_config_backends() -> Sequence[ConfigBackend]:  # type: ignore[empty-body]
+    """Backends that turn NetJSON into a router's files. Two backends with one id are an error."""
+
+
+@hookspec
+def register_permissions() -> Sequence[PermissionSet]:  # type: ignore[empty-body]
+    """The resources that the plugin protects, and what the groups Operator and Administrator may do with them.
+
+    A permission is named ``<verb>_<resource>``, the verbs are add, change, delete and view. ``guywire migrate`` gives
+    a permission to the stock groups once, when it first sees it: what an operator takes away later stays away.
+    """
+
+
+@hookspec
+def register_migrations() -> Sequence[MigrationSource]:  # type: ignore[empty-body]
+    """Where the plugin's Alembic revisions are. The core's run first, then plugins by ``after``, then by name."""
+
+
+@hookspec
+def register_jobs() -> Sequence[Job]:  # type: ignore[empty-body]
+    """Kinds of background work that the worker runs. Two jobs with one name are an error."""
+
+
+@hookspec
+def configure(config: Configurator) -> None:
+    """Add routes, views, services and subscribers to the web application.
+
+    Called with Pyramid's Configurator when the web application starts, after the core's own includes: the place for
+    ``config.scan("my_plugin.api")``. Not called in the worker or on the command line.
+    """
+
+
+@hookspec
+def on_event(session: Session, event: Event) -> None:
+    """Something happens in the transaction of ``session``, which is still open.
+
+    The plugin may read and write through the session. Raising vetoes: the transaction is rolled back, and an
+    ``guywire.errors.APIError`` becomes the answer to the request.
+    """
+
+
+@hookspec
+def after_commit(event: Event, jobs: Any) -> None:
+    """Something has happened and is committed.
+
+    ``jobs`` is the queue (``guywire.jobs.JobQueue``): the hook may enqueue work and do nothing else, because it
+    runs within a request. What it raises is logged and does not reach the client.
+    """

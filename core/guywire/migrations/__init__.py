@@ -1,0 +1,1 @@
+"""Alembic revisions of the core's tables, and how they are run."""

@@ -1,0 +1,52 @@
+"""The tables of the core, one module per aggregate."""
+
+from guywire.models.base import Base
+from guywire.models.configuration import (
+    Config,
+    ConfigArchive,
+    ConfigState,
+    ConfigTemplate,
+)
+from guywire.models.device import Device
+from guywire.models.group import DeviceGroup, DeviceGroupTemplate
+from guywire.models.job import JobRecord
+from guywire.models.marker import Marker
+from guywire.models.organization import Organization, OrganizationConfigSettings
+from guywire.models.template import Template, TemplateTag
+from guywire.models.user import (
+    Group,
+    GroupPermission,
+    Membership,
+    OrganizationOwner,
+    Permission,
+    Token,
+    User,
+    UserGroup,
+    UserPermission,
+)
+
+__all__ = [
+    "Base",
+    "Config",
+    "ConfigArchive",
+    "ConfigState",
+    "ConfigTemplate",
+    "Device",
+    "DeviceGroup",
+    "DeviceGroupTemplate",
+    "Group",
+    "GroupPermission",
+    "JobRecord",
+    "Marker",
+    "Membership",
+    "Organization",
+    "OrganizationConfigSettings",
+    "OrganizationOwner",
+    "Permission",
+    "Template",
+    "TemplateTag",
+    "Token",
+    "User",
+    "UserGroup",
+    "UserPermission",
+]

@@ -1,0 +1,56 @@
+"""What the plugins registered, by id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from graphlib import CycleError, TopologicalSorter
+from typing import Any
+
+from guywire.interfaces import ConfigBackend, Job, MigrationSource, PermissionSet
+from guywire.plugin import PluginError, PluginHost
+
+
+class Registry:
+    """Backends, jobs, permissions and migrations of all loaded plugins.
+
+    Raises PluginError when two plugins register one id.
+    """
+
+    def __init__(self, host: PluginHost) -> None:
+        self.host = host
+        self.config_backends: dict[str, ConfigBackend] = _by(
+            "id", "config backend", host.collect("register_config_backends")
+        )
+        self.jobs: dict[str, Job] = _by("name", "job", host.collect("register_jobs"))
+        self.permissions: dict[str, PermissionSet] = _by(
+            "resource", "permission resource", host.collect("register_permissions")
+        )
+        self.migrations: list[MigrationSource] = _in_order(
+            _by("owner", "migration folder", host.collect("register_migrations"))
+        )
+
+
+def _by(attribute: str, kind: str, contributions: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    owners: dict[str, str] = {}
+    for plugin, thing in contributions:
+        key = getattr(thing, attribute)
+        if key in found:
+            raise PluginError(f"{kind} {key!r} is registered by both {owners[key]!r} and {plugin!r}; block one of them")
+        found[key], owners[key] = thing, plugin
+    return found
+
+
+def _in_order(sources: dict[str, MigrationSource]) -> list[MigrationSource]:
+    """The core's migrations first, then each plugin's after those that it needs."""
+    sorter: TopologicalSorter[str] = TopologicalSorter()
+    for owner in sorted(sources):
+        missing = set(sources[owner].after) - set(sources)
+        if missing:
+            raise PluginError(f"plugin {owner!r} needs the tables of {sorted(missing)}: install and enable them too")
+        needs = set(sources[owner].after) | ({"core"} & set(sources) - {owner})
+        sorter.add(owner, *sorted(needs))
+    try:
+        return [sources[owner] for owner in sorter.static_order()]
+    except CycleError as error:
+        raise PluginError(f"the migrations need each other in a circle: {error.args[1]}") from None

@@ -1,0 +1,77 @@
+"""What every request has: the runtime, a database session, the time, and who asks."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import zope.sqlalchemy
+from pyramid.config import Configurator
+from pyramid.request import Request, RequestLocalCache
+from sqlalchemy.orm import Session
+
+from guywire.db import announce_writes
+from guywire.runtime import Runtime
+from guywire.security import Identity, identify_by_token
+
+SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+
+def includeme(config: Configurator) -> None:
+    """Add ``request.runtime``, ``request.db``, ``request.now`` and ``request.identity``."""
+    config.add_request_method(lambda request: request.registry.runtime, "runtime", property=True)
+    config.add_request_method(_session, "db", reify=True)
+    config.add_request_method(_now, "now", reify=True)
+    config.set_security_policy(SecurityPolicy())
+
+
+def _session(request: Request) -> Session:
+    """The request's session, committed with its transaction. Unsafe methods take the write lock at once."""
+    runtime: Runtime = request.runtime
+    session = runtime.session_factory()
+    request.add_finished_callback(lambda request: session.close())
+    if request.method in SAFE_METHODS:
+        return session
+    zope.sqlalchemy.register(session, initial_state="changed", transaction_manager=request.tm, keep_session=True)
+    announce_writes(session)
+    return session
+
+
+def _now(request: Request) -> datetime:
+    """The time of the request; everything that it writes bears the same one."""
+    runtime: Runtime = request.runtime
+    return runtime.clock()
+
+
+class SecurityPolicy:
+    """Pyramid's view of ``guywire.security``: bearer tokens."""
+
+    def __init__(self) -> None:
+        self._identities: RequestLocalCache[Identity | None] = RequestLocalCache(self._identify)
+
+    def identity(self, request: Request) -> Identity | None:
+        """Who asks; None for nobody. Raises NotAuthenticated for credentials that do not serve."""
+        return self._identities.get_or_create(request)
+
+    @staticmethod
+    def _identify(request: Request) -> Identity | None:
+        authorization = request.headers.get("Authorization")
+        if authorization is None:
+            return None
+        return identify_by_token(request.db, request.runtime.key_ring, authorization)
+
+    def authenticated_userid(self, request: Request) -> str | None:
+        """The user's id as text."""
+        identity = self.identity(request)
+        return None if identity is None else str(identity.user_id)
+
+    def permits(self, request: Request, context: object, permission: str) -> bool:
+        """Views ask ``guywire.security`` themselves, which knows the object too."""
+        return True
+
+    def remember(self, request: Request, userid: str, **kw: object) -> list[tuple[str, str]]:
+        """Bearer tokens need no cookie."""
+        return []
+
+    def forget(self, request: Request, **kw: object) -> list[tuple[str, str]]:
+        """Bearer tokens need no cookie."""
+        return []

@@ -1,0 +1,76 @@
+"""Everything that a process needs besides the web: built once, alike for web, worker and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy.engine import Engine
+
+from guywire.db import SessionFactory, create_engine, create_session_factory
+from guywire.plugin import PluginHost, attach_host, load_plugins
+from guywire.registry import Registry
+from guywire.sealing import KeyRing, attach_key_ring, load_key_ring
+from guywire.services.jobs import DatabaseQueue
+from guywire.services.rendering import Renderer
+from guywire.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The wall clock. Everything that needs the time gets a clock, so that tests can give another one."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One process's settings, database, plugins and what they registered."""
+
+    settings: Settings
+    key_ring: KeyRing
+    engine: Engine
+    session_factory: SessionFactory
+    host: PluginHost
+    registry: Registry
+    renderer: Renderer
+    queue: DatabaseQueue
+    clock: Clock
+
+    def close(self) -> None:
+        """Give back the database connections."""
+        self.engine.dispose()
+
+
+def create_runtime(
+    settings: Settings,
+    builtin: Iterable[tuple[str, Any]],
+    *,
+    plugins: Iterable[tuple[str, Any]] = (),
+    clock: Clock = utc_now,
+) -> Runtime:
+    """Load plugins and prepare the database connection; nothing is connected yet.
+
+    Raises PluginError, KeyRingMissing.
+    """
+    host = load_plugins(builtin, settings.plugins_blocked, plugins)
+    registry = Registry(host)
+    key_ring = load_key_ring(settings)
+    engine = create_engine(settings)
+    attach_key_ring(engine, key_ring)
+    factory = create_session_factory(engine)
+    queue = DatabaseQueue(factory, clock)
+    attach_host(factory, host, queue)
+    return Runtime(
+        settings=settings,
+        key_ring=key_ring,
+        engine=engine,
+        session_factory=factory,
+        host=host,
+        registry=registry,
+        renderer=Renderer(registry.config_backends, settings.context),
+        queue=queue,
+        clock=clock,
+    )

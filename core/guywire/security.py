@@ -1,0 +1,190 @@
+"""Who asks, and what they may do: identity, permissions, tenancy."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from guywire.errors import NotAuthenticated, PermissionDenied
+from guywire.models import (
+    Group,
+    GroupPermission,
+    Membership,
+    Organization,
+    OrganizationOwner,
+    Permission,
+    Token,
+    User,
+    UserGroup,
+    UserPermission,
+)
+from guywire.registry import Registry
+from guywire.sealing import KeyRing
+
+TOKEN_PURPOSE = "token.key"
+
+NOT_MANAGER = "User is not a manager of the organization to which the requested resource belongs."
+
+_ACTIONS = {"GET": "view", "HEAD": "view", "POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An authenticated user, with everything that decisions about permissions need."""
+
+    user_id: uuid.UUID
+    username: str
+    is_superuser: bool
+    permissions: frozenset[str]
+    managed_organizations: frozenset[uuid.UUID]
+    """Active organizations that the user manages."""
+
+    def has_permission(self, action: str, resource: str) -> bool:
+        """Whether the user may ``action`` (add, change, delete, view) objects of the kind ``resource``."""
+        return self.is_superuser or f"{action}_{resource}" in self.permissions
+
+    def manages(self, organization_id: uuid.UUID | None) -> bool:
+        """Whether objects of this organization (None: shared objects) are the user's to change."""
+        return self.is_superuser or organization_id in self.managed_organizations
+
+
+def identify_by_token(session: Session, key_ring: KeyRing, authorization: str) -> Identity | None:
+    """The user whose bearer token an Authorization header carries; None for another scheme.
+
+    Raises NotAuthenticated for a token that does not serve, in the words of the reference.
+    """
+    scheme, _, token = authorization.partition(" ")
+    if scheme.lower() != "bearer":
+        return None
+    token = token.strip()
+    if not token:
+        raise NotAuthenticated("Invalid token header. No credentials provided.")
+    if " " in token:
+        raise NotAuthenticated("Invalid token header. Token string should not contain spaces.")
+    user = session.execute(
+        sa.select(User.id, User.username, User.is_superuser, User.is_active)
+        .join(Token, Token.user_id == User.id)
+        .where(Token.key_hash == key_ring.lookup_hash(token, TOKEN_PURPOSE))
+    ).first()
+    if user is None:
+        raise NotAuthenticated("Invalid token.")
+    if not user.is_active:
+        raise NotAuthenticated("User inactive or deleted.")
+    return _identity(session, user)
+
+
+def _identity(session: Session, user: Any) -> Identity:
+    if user.is_superuser:
+        return Identity(user.id, user.username, True, frozenset(), frozenset())
+    permissions = session.scalars(
+        sa.union(
+            sa.select(Permission.codename)
+            .join(GroupPermission, GroupPermission.permission_id == Permission.id)
+            .join(UserGroup, UserGroup.group_id == GroupPermission.group_id)
+            .where(UserGroup.user_id == user.id),
+            sa.select(Permission.codename)
+            .join(UserPermission, UserPermission.permission_id == Permission.id)
+            .where(UserPermission.user_id == user.id),
+        )
+    )
+    managed = session.scalars(
+        sa.select(Membership.organization_id)
+        .join(Organization, Organization.id == Membership.organization_id)
+        .where(Membership.user_id == user.id, Membership.is_admin, Organization.is_active)
+    )
+    return Identity(user.id, user.username, False, frozenset(permissions), frozenset(managed))
+
+
+def require(identity: Identity | None, method: str, resource: str, *, manager: bool = True) -> Identity:
+    """Who may use ``method`` on the resource at all, whatever the object. Returns the identity.
+
+    Raises NotAuthenticated; PermissionDenied for one who manages no active organization (unless ``manager`` is
+    False) or lacks the permission. Reading is allowed to whoever may change, too.
+    """
+    if identity is None:
+        raise NotAuthenticated()
+    if identity.is_superuser:
+        return identity
+    if manager and not identity.managed_organizations:
+        raise PermissionDenied(NOT_MANAGER)
+    action = _ACTIONS[method]
+    allowed = identity.has_permission(action, resource)
+    if action == "view":
+        allowed = allowed or identity.has_permission("change", resource)
+    if not allowed:
+        raise PermissionDenied()
+    return identity
+
+
+def require_for_object(identity: Identity, method: str, resource: str, organization_id: uuid.UUID | None) -> None:
+    """Who may use ``method`` on an object that they see. Raises PermissionDenied.
+
+    Shared objects (without organization) belong to the superusers; others may read them with the view permission.
+    """
+    if identity.is_superuser or organization_id is not None:
+        return
+    if _ACTIONS[method] != "view" or not identity.has_permission("view", resource):
+        raise PermissionDenied()
+
+
+def visible_to(identity: Identity, organization_column: Any, *, shared: bool) -> Any:
+    """SQL: the rows that the user sees; with ``shared``, those without organization too."""
+    if identity.is_superuser:
+        return sa.true()
+    own = organization_column.in_(identity.managed_organizations)
+    if shared and identity.managed_organizations:
+        return sa.or_(own, organization_column.is_(None))
+    return own
+
+
+STOCK_GROUPS = ("Operator", "Administrator")
+
+
+def synchronize_permissions(session: Session, registry: Registry) -> list[str]:
+    """Write down the permissions that the plugins know, and give the new ones to the stock groups.
+
+    Only new ones: what somebody took away from a stock group stays away. Returns the new names.
+    """
+    groups = {group.name: group for group in session.scalars(sa.select(Group).where(Group.name.in_(STOCK_GROUPS)))}
+    for name in sorted(STOCK_GROUPS):
+        if name not in groups:
+            groups[name] = Group(name=name)
+            session.add(groups[name])
+    known = set(session.scalars(sa.select(Permission.codename)))
+    added = []
+    for permissions in registry.permissions.values():
+        for action in ("add", "change", "delete", "view"):
+            codename = f"{action}_{permissions.resource}"
+            if codename in known:
+                continue
+            permission = Permission(
+                codename=codename, resource=permissions.resource, label=f"Can {action} {permissions.label}"
+            )
+            session.add(permission)
+            for group, actions in (("Operator", permissions.operator), ("Administrator", permissions.administrator)):
+                if action in actions:
+                    groups[group].permissions.append(permission)
+            added.append(codename)
+    session.flush()
+    return added
+
+
+def add_member(session: Session, user: User, organization_id: uuid.UUID, *, is_admin: bool) -> Membership:
+    """Make a user a member, or with ``is_admin`` a manager, of an organization. Its first manager owns it."""
+    membership = session.scalars(
+        sa.select(Membership).where(Membership.user_id == user.id, Membership.organization_id == organization_id)
+    ).first()
+    if membership is None:
+        membership = Membership(user_id=user.id, organization_id=organization_id, is_admin=is_admin)
+        session.add(membership)
+    else:
+        membership.is_admin = is_admin
+    session.flush()
+    if is_admin and session.get(OrganizationOwner, organization_id) is None:
+        session.add(OrganizationOwner(organization_id=organization_id, organization_user_id=membership.id))
+        session.flush()
+    return membership

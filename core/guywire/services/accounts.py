@@ -1,0 +1,118 @@
+"""Organizations, users and tokens, as every door makes them."""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from datetime import datetime
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from guywire.interfaces import JSONObject
+from guywire.models import Organization, OrganizationConfigSettings, Token, User
+from guywire.models.organization import generate_shared_secret
+from guywire.passwords import hash_password, pretend_to_verify, verify_password
+from guywire.sealing import KeyRing
+from guywire.security import TOKEN_PURPOSE
+
+SECRET_PURPOSE = "organization_config_settings.shared_secret"
+
+
+def create_organization(
+    session: Session,
+    key_ring: KeyRing,
+    now: datetime,
+    *,
+    name: str,
+    slug: str,
+    id: uuid.UUID | None = None,
+    shared_secret: str | None = None,
+    registration_enabled: bool = True,
+    context: JSONObject | None = None,
+    **fields: object,
+) -> Organization:
+    """An organization with its config settings. (The reference leaves them out over REST: nothing could register.)"""
+    organization = Organization(id=id or uuid.uuid4(), name=name, slug=slug, created=now, modified=now, **fields)
+    organization.config_settings = OrganizationConfigSettings(
+        registration_enabled=registration_enabled, context=context or {}
+    )
+    set_shared_secret(organization.config_settings, key_ring, shared_secret or generate_shared_secret())
+    session.add(organization)
+    session.flush()
+    return organization
+
+
+def set_shared_secret(settings: OrganizationConfigSettings, key_ring: KeyRing, secret: str) -> None:
+    """Store the secret that devices register with, sealed, and the hash that finds it."""
+    settings.shared_secret = secret
+    settings.shared_secret_hash = key_ring.lookup_hash(secret, SECRET_PURPOSE)
+
+
+def organization_by_secret(
+    session: Session, key_ring: KeyRing, secret: str
+) -> tuple[Organization, OrganizationConfigSettings] | None:
+    """The active organization whose devices register with ``secret``, and its settings."""
+    row = session.execute(
+        sa.select(Organization, OrganizationConfigSettings)
+        .join(OrganizationConfigSettings, OrganizationConfigSettings.organization_id == Organization.id)
+        .where(
+            OrganizationConfigSettings.shared_secret_hash == key_ring.lookup_hash(secret, SECRET_PURPOSE),
+            Organization.is_active,
+        )
+    ).first()
+    return None if row is None else (row[0], row[1])
+
+
+def create_user(session: Session, now: datetime, *, username: str, password: str | None, **fields: object) -> User:
+    """A user; without a password nobody can log in as them."""
+    user = User(username=username, date_joined=now, **fields)
+    if password is not None:
+        set_password(user, password, now)
+    session.add(user)
+    session.flush()
+    return user
+
+
+def set_password(user: User, password: str, now: datetime) -> None:
+    """Give a user another password."""
+    set_password_hash(user, password)
+    user.password_updated = now.date()
+
+
+def set_password_hash(user: User, password: str) -> None:
+    """Store the user's password with today's method, for instance when it was stored with an older one."""
+    user.password = hash_password(password)
+
+
+def user_by_credentials(session: Session, username: str, password: str) -> User | None:
+    """The active user with this name (or e-mail address, in any case) and password.
+
+    It takes as long for an unknown name as for a wrong password.
+    """
+    user = session.scalars(
+        sa.select(User)
+        .where(sa.or_(User.username == username, sa.func.lower(User.email) == username.lower()))
+        .order_by((User.username == username).desc())
+        .limit(1)
+    ).first()
+    if user is None:
+        pretend_to_verify(password)
+        return None
+    if not verify_password(password, user.password) or not user.is_active:
+        return None
+    return user
+
+
+def token_of(session: Session, key_ring: KeyRing, user: User, now: datetime, key: str | None = None) -> str:
+    """The user's bearer token (40 hex digits), made when there is none yet; ``key`` replaces it."""
+    token = session.get(Token, user.id)
+    if token is None:
+        token = Token(user_id=user.id, created=now)
+        session.add(token)
+    elif key is None or key == token.key:
+        return token.key
+    token.key = key or secrets.token_hex(20)
+    token.key_hash = key_ring.lookup_hash(token.key, TOKEN_PURPOSE)
+    session.flush()
+    return token.key

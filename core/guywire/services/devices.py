@@ -1,0 +1,197 @@
+"""Life of a device: its key, its configuration, its addresses, out of service and back."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import secrets
+import string
+import uuid
+from collections.abc import Sequence
+from datetime import datetime
+from ipaddress import ip_address
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from guywire.events import ConfigStatusChanged, DeviceActivated, DeviceDeactivated
+from guywire.interfaces import JSONObject
+from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings
+from guywire.plugin import notify
+from guywire.services import status
+from guywire.services.rendering import Renderer, render_within
+from guywire.services.templates import assign, automatic_templates, merged
+
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
+_MAC_ADDRESS = re.compile(r"[0-9A-Fa-f]{2}([:-][0-9A-Fa-f]{2}){5}")
+_NOT_IN_KEYS = re.compile(r"[\s./]")
+
+
+def name_errors(name: str) -> list[str]:
+    """What is wrong with a device's name."""
+    if _HOSTNAME.fullmatch(name) or _MAC_ADDRESS.fullmatch(name):
+        return []
+    return ["Must be either a valid hostname or mac address."]
+
+
+def mac_address_errors(address: str) -> list[str]:
+    """What is wrong with a MAC address."""
+    return [] if _MAC_ADDRESS.fullmatch(address) else ["Must be a valid mac address."]
+
+
+def key_errors(key: str) -> list[str]:
+    """What is wrong with a device's key. It travels in URLs and in the agent's configuration."""
+    return ["This value must not contain spaces, dots or slashes."] if _NOT_IN_KEYS.search(key) else []
+
+
+def address_errors(address: str) -> list[str]:
+    """What is wrong with an IP address."""
+    return [] if usable_address(address) else ["Enter a valid IPv4 or IPv6 address."]
+
+
+def generate_key(session: Session, device: Device, consistent: bool) -> str:
+    """A key for a device that has none: the one that its agent computes, md5 of ``<mac>+<shared secret>``.
+
+    The address counts as it is stored. Without ``consistent`` registration the key is random.
+    """
+    if consistent:
+        settings = session.get_one(OrganizationConfigSettings, device.organization_id)
+        text = f"{device.mac_address}+{settings.shared_secret}"
+        return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+    alphabet = string.ascii_letters + string.digits
+    return "".join(secrets.choice(alphabet) for _ in range(32))
+
+
+def create_config(
+    session: Session,
+    renderer: Renderer,
+    device: Device,
+    now: datetime,
+    *,
+    backend: str,
+    config: JSONObject | None = None,
+    context: JSONObject | None = None,
+    templates: Sequence[uuid.UUID] = (),
+) -> Config:
+    """Give a device its configuration: the group's templates, the enabled ones, then ``templates``. It is rendered
+    at once, so that there is an archive from the beginning.
+
+    Raises ConfigurationInvalid.
+    """
+    session.flush()
+    created = Config(
+        device_id=device.id, backend=backend, config=config or {}, context=context or {}, created=now, modified=now
+    )
+    device.config = created
+    created.state = ConfigState(device_id=device.id, inputs_version=0, rendered_version=0)
+    session.flush()
+    assign(session, created.id, merged(automatic_templates(session, device, backend), templates))
+    render_within(session, renderer, created, now)
+    return created
+
+
+def deactivate(session: Session, renderer: Renderer, device: Device, now: datetime) -> None:
+    """Take a device out of service: its configuration is emptied, its variables are kept.
+
+    It stays reachable until it reports the empty configuration (status ``deactivating``).
+    """
+    device.is_deactivated = True
+    device.modified = now
+    config = device.config
+    if config is None:
+        device.management_ip = None
+    else:
+        config.config = {}
+        assign(session, config.id, [])
+        emptied = render_within(session, renderer, config, now)
+        previous = config.state.status
+        status.record_deactivation(config.state, emptied)
+        _tell_status(session, config.state, previous)
+        if config.state.lifecycle == status.DEACTIVATED:
+            device.management_ip = None
+    notify(session, DeviceDeactivated(device.id))
+
+
+def activate(session: Session, renderer: Renderer, device: Device, now: datetime) -> None:
+    """Take a deactivated device back: it gets the templates of a new one; its former own configuration is gone.
+
+    Raises ConfigurationInvalid when these do not go together.
+    """
+    device.is_deactivated = False
+    device.modified = now
+    config = device.config
+    if config is not None:
+        previous = config.state.status
+        assign(session, config.id, automatic_templates(session, device, config.backend))
+        render_within(session, renderer, config, now)
+        status.record_activation(config.state)
+        _tell_status(session, config.state, previous)
+    notify(session, DeviceActivated(device.id))
+
+
+def conflicts(session: Session, device: Device) -> set[str]:
+    """Which of a device's ``name``, ``mac_address``, ``key`` and ``hardware_id`` another device has.
+
+    Keys are unique everywhere, the others in their organization: names in any case, addresses in any spelling.
+    """
+    others = sa.select(Device).where(Device.id != device.id)
+    own = others.where(Device.organization_id == device.organization_id)
+    taken = {
+        "name": own.where(sa.func.lower(Device.name) == device.name.lower()),
+        "mac_address": own.where(Device.mac_normalized == device.mac_normalized),
+    }
+    if device.key:
+        taken["key"] = others.where(Device.key == device.key)
+    if device.hardware_id:
+        taken["hardware_id"] = own.where(Device.hardware_id == device.hardware_id)
+    with session.no_autoflush:
+        return {name for name, query in taken.items() if session.scalar(query.with_only_columns(Device.id).limit(1))}
+
+
+def record_report(
+    session: Session, device: Device, state: ConfigState, reported: str, reason: str | None, now: datetime
+) -> None:
+    """Keep what a device says of its configuration: ``applied`` or ``error`` (with a reason)."""
+    previous = state.status
+    status.record_reported(state, reported, reason, now)
+    _tell_status(session, state, previous)
+    if state.status == status.DEACTIVATED:
+        device.management_ip = None
+
+
+def _tell_status(session: Session, state: ConfigState, previous: str) -> None:
+    if state.status != previous:
+        notify(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
+
+
+def usable_address(text: str | None) -> str | None:
+    """``text`` if it is an IP address without a zone, else None."""
+    try:
+        return str(ip_address(text)) if text and "%" not in text else None
+    except ValueError:
+        return None
+
+
+def record_addresses(
+    session: Session, device: Device, last_ip: str | None, management_ip: str | None, *, shared_space: bool
+) -> None:
+    """Keep where a device called from, and take these addresses from those that had them before.
+
+    A management address has one owner (in ``shared_space`` among all organizations, else in its own). So has a
+    private address, but the loopback: many devices may sit behind one public address or one local proxy.
+    """
+    device.last_ip = last_ip
+    device.management_ip = management_ip
+    others = sa.update(Device).where(Device.id != device.id).execution_options(synchronize_session=False)
+    if not shared_space:
+        others = others.where(Device.organization_id == device.organization_id)
+    if management_ip is not None:
+        session.execute(others.where(Device.management_ip == management_ip).values(management_ip=None))
+    if last_ip is not None and _is_exclusive(last_ip):
+        session.execute(others.where(Device.last_ip == last_ip).values(last_ip=None))
+
+
+def _is_exclusive(address: str) -> bool:
+    parsed = ip_address(address)
+    return parsed.is_private and not parsed.is_loopback

@@ -1,0 +1,314 @@
+"""Renders configurations: reads what they depend on, lets the backend make the files, keeps the archive.
+
+Whoever comes first renders a stale configuration: its next poll, a read of the device, or the worker. All of them
+come here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import version
+
+import orjson
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+import guywire
+from guywire import archive
+from guywire.db import SessionFactory, reading, writing
+from guywire.events import ConfigModified, ConfigStatusChanged
+from guywire.interfaces import ConfigBackend, ConfigurationInvalid, JSONObject
+from guywire.models import (
+    Config,
+    ConfigArchive,
+    ConfigState,
+    ConfigTemplate,
+    Device,
+    DeviceGroup,
+    Marker,
+    OrganizationConfigSettings,
+    Template,
+)
+from guywire.plugin import notify
+from guywire.services import status
+from guywire.services.context import device_context, template_context
+
+log = logging.getLogger(__name__)
+
+BATCH = 200
+"""How many configurations are rendered between two transactions."""
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """What rendering needs besides the database: the backends by id and the global variables."""
+
+    backends: dict[str, ConfigBackend]
+    global_context: JSONObject
+
+    def fingerprint(self) -> str:
+        """What else decides the bytes of all archives: the versions of the code and the global variables."""
+        facts = [guywire.__version__, version("netjsonconfig"), sorted(self.backends), self.global_context]
+        return hashlib.sha256(orjson.dumps(facts)).hexdigest()
+
+    def render(self, inputs: Inputs) -> Rendering:
+        """Turn inputs into an uncompressed archive, or into the error that prevents it. Touches no database."""
+        backend = self.backends.get(inputs.backend)
+        if backend is None:
+            error = f'The backend "{inputs.backend}" is not available; is its plugin installed and not blocked?'
+            return Rendering(inputs, error=error)
+        try:
+            files = backend.render(inputs.config, inputs.templates, inputs.context, inputs.device_os)
+        except ConfigurationInvalid as invalid:
+            return Rendering(inputs, error=str(invalid), error_template_id=_culprit(backend, inputs))
+        tar = archive.pack(files)
+        return Rendering(inputs, tar=tar, digest=hashlib.sha256(tar).hexdigest())
+
+    def render_template(self, template: Template) -> bytes:
+        """The archive (tar.gz) of a template alone, with its own variables. Raises ConfigurationInvalid."""
+        backend = self.backends.get(template.backend)
+        if backend is None:
+            raise ConfigurationInvalid(f'The backend "{template.backend}" is not available.')
+        context = template_context(template.default_values, self.global_context)
+        return archive.compress(archive.pack(backend.render(template.config, [], context)))
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that decides the bytes of one configuration, and the version of it that was read."""
+
+    config_id: uuid.UUID
+    device_id: uuid.UUID
+    version: int
+    known_digest: str | None
+    backend: str
+    config: JSONObject
+    templates: list[JSONObject]
+    template_ids: list[uuid.UUID]
+    context: JSONObject
+    device_os: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What rendering ``inputs`` gave: an archive and its digest, or an error."""
+
+    inputs: Inputs
+    tar: bytes | None = None
+    digest: str | None = None
+    error: str | None = None
+    error_template_id: uuid.UUID | None = None
+
+
+def _culprit(backend: ConfigBackend, inputs: Inputs) -> uuid.UUID | None:
+    """The first template with which the layers below it do not go together, or None: the device's own layer."""
+    for count in range(1, len(inputs.templates) + 1):
+        try:
+            backend.render({}, inputs.templates[:count], inputs.context, inputs.device_os)
+        except ConfigurationInvalid:
+            return inputs.template_ids[count - 1]
+    return None
+
+
+def with_hostname(config: JSONObject, device_name: str) -> JSONObject:
+    """``config`` with the device's name as ``general.hostname``, unless it names one itself."""
+    general = config.get("general")
+    if not isinstance(general, dict):
+        if general is not None:
+            return config
+        general = {}
+    if "hostname" in general:
+        return config
+    return {**config, "general": {**general, "hostname": device_name.replace(":", "-")}}
+
+
+def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.UUID]) -> list[Inputs]:
+    """What the given configurations are made of, in a handful of statements however many they are.
+
+    The versions are read before the inputs: a change that lands in between leaves the configuration stale.
+    """
+    states = {
+        row.config_id: row
+        for row in session.execute(
+            sa.select(ConfigState.config_id, ConfigState.inputs_version, ConfigState.digest).where(
+                ConfigState.config_id.in_(config_ids)
+            )
+        )
+    }
+    rows = session.execute(
+        sa.select(Config, Device, OrganizationConfigSettings.context, DeviceGroup.context)
+        .join(Device, Device.id == Config.device_id)
+        .join(OrganizationConfigSettings, OrganizationConfigSettings.organization_id == Device.organization_id)
+        .outerjoin(DeviceGroup, DeviceGroup.id == Device.group_id)
+        .where(Config.id.in_(config_ids))
+    ).all()
+    templates = templates_of(session, config_ids)
+    inputs = []
+    for config, device, organization_context, group_context in rows:
+        layers = templates[config.id]
+        inputs.append(
+            Inputs(
+                config_id=config.id,
+                device_id=device.id,
+                version=states[config.id].inputs_version,
+                known_digest=states[config.id].digest,
+                backend=config.backend,
+                config=with_hostname(config.config, device.name),
+                templates=[template.config for template in layers],
+                template_ids=[template.id for template in layers],
+                context=device_context(
+                    device, config, layers, renderer.global_context, organization_context, group_context or {}
+                ),
+                device_os=device.os,
+            )
+        )
+    return inputs
+
+
+def templates_of(session: Session, config_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Template]]:
+    """The templates of each configuration, from the weakest to the strongest."""
+    links = session.execute(
+        sa.select(ConfigTemplate.config_id, ConfigTemplate.template_id)
+        .where(ConfigTemplate.config_id.in_(config_ids))
+        .order_by(ConfigTemplate.config_id, ConfigTemplate.position)
+    ).all()
+    # Each shared template is loaded once, not once for each device that uses it.
+    wanted = {link.template_id for link in links}
+    by_id = {t.id: t for t in session.scalars(sa.select(Template).where(Template.id.in_(wanted)))} if wanted else {}
+    templates: dict[uuid.UUID, list[Template]] = defaultdict(list)
+    for link in links:
+        templates[link.config_id].append(by_id[link.template_id])
+    return templates
+
+
+def store(session: Session, renderings: Sequence[Rendering], now: datetime) -> list[uuid.UUID]:
+    """Keep what was rendered, unless something newer was kept meanwhile. Returns the configurations whose bytes changed.
+
+    What cannot be rendered leaves the last good archive in service.
+    """
+    states = {
+        state.config_id: state
+        for state in session.scalars(
+            sa.select(ConfigState)
+            .where(ConfigState.config_id.in_([rendering.inputs.config_id for rendering in renderings]))
+            .order_by(ConfigState.config_id)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    }
+    archives: list[JSONObject] = []
+    changed = []
+    for rendering in renderings:
+        state = states.get(rendering.inputs.config_id)
+        # Gone, or rendered by somebody who read newer inputs.
+        if state is None or rendering.inputs.version <= state.rendered_version:
+            continue
+        previous = state.status
+        if rendering.tar is None or rendering.digest is None:
+            _store_failure(state, rendering)
+        elif rendering.digest == state.digest:
+            status.record_rendered(state, rendering.inputs.version, state.checksum or "", rendering.digest, now)
+        else:
+            packed = archive.compress(rendering.tar)
+            # The agent compares the checksum with the md5 of what it downloaded: no matter of security.
+            checksum = hashlib.md5(packed, usedforsecurity=False).hexdigest()
+            is_first = state.checksum is None
+            status.record_rendered(state, rendering.inputs.version, checksum, rendering.digest, now)
+            archives.append({"config_id": state.config_id, "checksum": checksum, "archive": packed})
+            changed.append(state.config_id)
+            if not is_first:
+                notify(session, ConfigModified(state.config_id, state.device_id))
+        if state.status != previous:
+            notify(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
+    _replace_archives(session, archives)
+    session.flush()
+    return changed
+
+
+def _store_failure(state: ConfigState, rendering: Rendering) -> None:
+    error = rendering.error or ""
+    status.record_failed(state, rendering.inputs.version, error, rendering.error_template_id)
+    log.warning(
+        "configuration cannot be rendered: device=%s template=%s error=%s",
+        state.device_id,
+        rendering.error_template_id,
+        error,
+    )
+
+
+def _replace_archives(session: Session, archives: list[JSONObject]) -> None:
+    if not archives:
+        return
+    session.execute(
+        sa.delete(ConfigArchive)
+        .where(ConfigArchive.config_id.in_([row["config_id"] for row in archives]))
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(sa.insert(ConfigArchive), archives)
+
+
+def render_within(session: Session, renderer: Renderer, config: Config, now: datetime) -> bool:
+    """Render one configuration in the transaction that changes it. Returns whether its bytes changed.
+
+    Raises ConfigurationInvalid when the change cannot be rendered: the transaction should be rolled back then.
+    """
+    session.flush()
+    status.raise_inputs_version(session, [config.id])
+    [inputs] = read_inputs(session, renderer, [config.id])
+    rendering = renderer.render(inputs)
+    if rendering.error is not None:
+        raise ConfigurationInvalid(rendering.error)
+    return bool(store(session, [rendering], now))
+
+
+def refresh(factory: SessionFactory, renderer: Renderer, config_ids: Sequence[uuid.UUID], now: datetime) -> None:
+    """Render configurations: read, render without holding a transaction, store."""
+    with reading(factory) as session:
+        inputs = read_inputs(session, renderer, config_ids)
+    renderings = [renderer.render(each) for each in inputs]
+    with writing(factory) as session:
+        store(session, renderings, now)
+
+
+def stale_config_ids(session: Session, limit: int) -> list[uuid.UUID]:
+    """Some configurations that wait to be rendered."""
+    return list(
+        session.scalars(
+            sa.select(ConfigState.config_id)
+            .where(ConfigState.inputs_version != ConfigState.rendered_version)
+            .limit(limit)
+        )
+    )
+
+
+def refresh_all(factory: SessionFactory, renderer: Renderer, clock: Callable[[], datetime]) -> int:
+    """Render until nothing is stale. Returns how many configurations were rendered."""
+    count = 0
+    while True:
+        with reading(factory) as session:
+            config_ids = stale_config_ids(session, BATCH)
+        if not config_ids:
+            return count
+        refresh(factory, renderer, config_ids, clock())
+        count += len(config_ids)
+
+
+def mark_all_if_renderer_changed(session: Session, fingerprint: str) -> bool:
+    """Mark every configuration stale when the archives were rendered with other global variables or another version.
+
+    ``fingerprint`` is ``Renderer.fingerprint()``. Returns whether anything was marked.
+    """
+    marker = session.get(Marker, "renderer")
+    if marker is not None and marker.value == fingerprint:
+        return False
+    if marker is None:
+        session.add(Marker(name="renderer", value=fingerprint))
+    else:
+        marker.value = fingerprint
+    return bool(status.mark_stale(session, sa.select(ConfigState.config_id)))

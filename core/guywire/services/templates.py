@@ -1,0 +1,191 @@
+"""Which templates a configuration has: assignment by operators, groups, defaults, requirement and tags."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from guywire.models import (
+    Config,
+    ConfigState,
+    ConfigTemplate,
+    Device,
+    DeviceGroupTemplate,
+    Template,
+    TemplateTag,
+)
+from guywire.services.status import ACTIVE, mark_stale
+
+TemplateIds = list[uuid.UUID]
+
+
+def required_templates(session: Session, organization_id: uuid.UUID, backend: str) -> TemplateIds:
+    """What no configuration of this organization and backend may lack, by name."""
+    return list(session.scalars(_available(organization_id, backend).where(Template.required).order_by(Template.name)))
+
+
+def enabled_templates(session: Session, organization_id: uuid.UUID, backend: str) -> TemplateIds:
+    """What a new configuration gets by itself: required ones first, then defaults, each by name."""
+    return list(
+        session.scalars(
+            _available(organization_id, backend)
+            .where(sa.or_(Template.default, Template.required))
+            .order_by(Template.required.desc(), Template.name)
+        )
+    )
+
+
+def group_templates(session: Session, group_id: uuid.UUID | None, backend: str) -> TemplateIds:
+    """What a device gets from its group, as far as its backend can use it."""
+    if group_id is None:
+        return []
+    return list(
+        session.scalars(
+            sa.select(Template.id)
+            .join(DeviceGroupTemplate, DeviceGroupTemplate.template_id == Template.id)
+            .where(DeviceGroupTemplate.group_id == group_id, Template.backend == backend)
+            .order_by(DeviceGroupTemplate.position)
+        )
+    )
+
+
+def tagged_templates(session: Session, organization_id: uuid.UUID, tags: Iterable[str]) -> TemplateIds:
+    """What a registering device asks for by the names of tags, whatever the backend."""
+    wanted = list(tags)
+    if not wanted:
+        return []
+    return list(
+        session.scalars(
+            sa.select(Template.id)
+            .where(
+                _visible(organization_id),
+                Template.id.in_(sa.select(TemplateTag.template_id).where(TemplateTag.name.in_(wanted))),
+            )
+            .order_by(Template.name)
+        )
+    )
+
+
+def _visible(organization_id: uuid.UUID) -> Any:
+    return sa.or_(Template.organization_id == organization_id, Template.organization_id.is_(None))
+
+
+def _available(organization_id: uuid.UUID, backend: str) -> Any:
+    return sa.select(Template.id).where(_visible(organization_id), Template.backend == backend)
+
+
+def automatic_templates(session: Session, device: Device, backend: str) -> TemplateIds:
+    """What a configuration has that nobody has touched: the group's templates, then the enabled ones."""
+    return merged(
+        group_templates(session, device.group_id, backend),
+        enabled_templates(session, device.organization_id, backend),
+    )
+
+
+def merged(*lists: Iterable[uuid.UUID]) -> TemplateIds:
+    """The lists one after the other; what occurs again keeps its first place."""
+    return list(dict.fromkeys(template_id for each in lists for template_id in each))
+
+
+def assigned_templates(session: Session, config_id: uuid.UUID) -> TemplateIds:
+    """The templates of a configuration, from the weakest to the strongest."""
+    return list(
+        session.scalars(
+            sa.select(ConfigTemplate.template_id)
+            .where(ConfigTemplate.config_id == config_id)
+            .order_by(ConfigTemplate.position)
+        )
+    )
+
+
+def assign(session: Session, config_id: uuid.UUID, template_ids: Sequence[uuid.UUID]) -> bool:
+    """Give a configuration exactly these templates in this order. Returns whether that changed anything.
+
+    The caller renders the configuration afterwards.
+    """
+    if assigned_templates(session, config_id) == list(template_ids):
+        return False
+    session.execute(sa.delete(ConfigTemplate).where(ConfigTemplate.config_id == config_id))
+    if template_ids:
+        session.execute(
+            sa.insert(ConfigTemplate),
+            [
+                {"config_id": config_id, "template_id": template_id, "position": position}
+                for position, template_id in enumerate(template_ids)
+            ],
+        )
+    return True
+
+
+def foreign_templates(session: Session, template_ids: Sequence[uuid.UUID], organization_id: uuid.UUID) -> list[str]:
+    """The names of those templates that belong to another organization than ``organization_id``."""
+    return list(
+        session.scalars(
+            sa.select(Template.name)
+            .where(Template.id.in_(template_ids), Template.organization_id.is_not(None))
+            .where(Template.organization_id != organization_id)
+            .order_by(Template.name)
+        )
+    )
+
+
+def add_to_existing(session: Session, template: Template) -> None:
+    """Append a template that became default or required to every configuration of its backend that lacks it.
+
+    Deactivated devices keep their empty configuration. One statement, however many devices there are.
+    """
+    last = (
+        sa.select(sa.func.coalesce(sa.func.max(ConfigTemplate.position), -1) + 1)
+        .where(ConfigTemplate.config_id == Config.id)
+        .scalar_subquery()
+    )
+    lacking = (
+        sa.select(Config.id, sa.literal(template.id, sa.Uuid()), last)
+        .join(ConfigState, ConfigState.config_id == Config.id)
+        .join(Device, Device.id == Config.device_id)
+        .where(
+            Config.backend == template.backend,
+            ConfigState.lifecycle == ACTIVE,
+            ~sa.exists().where(ConfigTemplate.config_id == Config.id, ConfigTemplate.template_id == template.id),
+        )
+    )
+    if template.organization_id is not None:
+        lacking = lacking.where(Device.organization_id == template.organization_id)
+    session.execute(sa.insert(ConfigTemplate).from_select(["config_id", "template_id", "position"], lacking))
+    mark_stale(session, sa.select(ConfigTemplate.config_id).where(ConfigTemplate.template_id == template.id))
+
+
+def changed_templates(
+    session: Session,
+    config: Config,
+    device: Device,
+    *,
+    explicit: Sequence[uuid.UUID] | None,
+    previous_organization_id: uuid.UUID,
+    previous_group_id: uuid.UUID | None,
+    previous_backend: str,
+) -> TemplateIds:
+    """The templates that a configuration has after an operator's change of it or of its device.
+
+    ``explicit`` is the list that the operator gave (None: the old one stays). Required templates come first and
+    cannot be left out. Another organization brings only its required templates; another group takes the former
+    group's templates away and appends its own; another backend does both.
+    """
+    required = required_templates(session, device.organization_id, config.backend)
+    if explicit is not None:
+        return merged(required, explicit)
+    if device.organization_id != previous_organization_id:
+        return merged(required, group_templates(session, device.group_id, config.backend))
+    kept = assigned_templates(session, config.id)
+    if config.backend != previous_backend:
+        unusable = set(required_templates(session, device.organization_id, previous_backend))
+        kept = merged(required, (each for each in kept if each not in unusable))
+    if (device.group_id, config.backend) != (previous_group_id, previous_backend):
+        of_group = group_templates(session, device.group_id, config.backend)
+        former = set(group_templates(session, previous_group_id, previous_backend)) - set(of_group)
+        kept = merged((each for each in kept if each not in former), of_group)
+    return kept

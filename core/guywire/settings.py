@@ -1,0 +1,153 @@
+"""The application's settings: typed, with defaults, read from a paste ini and three environment variables."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any
+
+from guywire.interfaces import JSONObject
+
+
+class SettingInvalid(Exception):
+    """A setting that cannot be used. The text names the ini key and says what is expected."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting of the core. The ini key of ``name`` is ``guywire.name`` unless it says otherwise below."""
+
+    sqlalchemy_url: str = "sqlite:///var/guywire.sqlite"
+    """Database URL (ini key ``sqlalchemy.url``; environment ``GUYWIRE_SQLALCHEMY_URL``)."""
+    data_dir: Path = Path("var")
+    """Folder of the key ring and of an SQLite database (environment ``GUYWIRE_DATA_DIR``)."""
+    http_host: str = "127.0.0.1"
+    http_port: int = 6543
+    """Where ``guywire serve`` listens (environment ``GUYWIRE_HTTP_PORT``)."""
+    production: bool = False
+    """Refuse to start without a key ring instead of making one."""
+    plugins_blocked: frozenset[str] = frozenset()
+    """Names of plugins not to load (ini key ``guywire.plugins.blocked``)."""
+    trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks whose X-Forwarded-For and X-Forwarded-Proto are believed."""
+    context: JSONObject = field(default_factory=dict)
+    """Configuration variables of every device and template (a JSON object)."""
+    default_backend: str = "netjsonconfig.OpenWrt"
+    registration_enabled: bool = True
+    consistent_registration: bool = True
+    """Devices keep the key that they derive from their MAC address and the shared secret."""
+    registration_self_creation: bool = True
+    """A registration may create a device that the operator did not create before."""
+    shared_management_ip_space: bool = True
+    """A management address belongs to one device of all organizations, not one in each."""
+    page_size: int = 10
+    max_page_size: int = 100
+    max_body_size: int = 10 * 1024 * 1024
+    """Largest request body in bytes; more is answered with 413."""
+    busy_timeout: float = 2.0
+    """Seconds to wait for a database lock before answering 503."""
+    log_format: str = "console"
+    """``console`` for people, ``json`` for machines."""
+    log_level: str = "INFO"
+
+    @classmethod
+    def from_mapping(cls, values: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Settings:
+        """Read the settings from the keys of a paste section. Raises SettingInvalid and names the key."""
+        environ = os.environ if environ is None else environ
+        known = {_ini_key(f.name): f for f in fields(cls)}
+        given: dict[str, Any] = {}
+        for key, text in values.items():
+            if key in known:
+                name = known[key].name
+                given[name] = _READERS.get(str(known[key].type), _text)(key, text)
+            elif key.startswith("guywire.") and "." not in key.removeprefix("guywire."):
+                guess = get_close_matches(key, known, n=1)
+                raise SettingInvalid(f"{key}: no such setting" + (f"; did you mean {guess[0]}?" if guess else ""))
+        if url := environ.get("GUYWIRE_SQLALCHEMY_URL"):
+            given["sqlalchemy_url"] = url
+        if folder := environ.get("GUYWIRE_DATA_DIR"):
+            given["data_dir"] = Path(folder)
+            # The embedded database lives in the data directory unless somebody says otherwise.
+            if "GUYWIRE_SQLALCHEMY_URL" not in environ and _is_sqlite_file(given.get("sqlalchemy_url", "")):
+                given["sqlalchemy_url"] = f"sqlite:///{Path(folder).absolute() / 'guywire.sqlite'}"
+        if port := environ.get("GUYWIRE_HTTP_PORT"):
+            given["http_port"] = _integer("GUYWIRE_HTTP_PORT", port)
+        settings = cls(**given)
+        if settings.log_format not in ("console", "json"):
+            raise SettingInvalid(f"guywire.log_format: {settings.log_format!r} is neither 'console' nor 'json'")
+        return settings
+
+
+def _ini_key(name: str) -> str:
+    return {"sqlalchemy_url": "sqlalchemy.url", "plugins_blocked": "guywire.plugins.blocked"}.get(
+        name, f"guywire.{name}"
+    )
+
+
+def _is_sqlite_file(url: str) -> bool:
+    return not url or (url.startswith("sqlite:///") and ":memory:" not in url)
+
+
+def _text(key: str, text: str) -> str:
+    return text.strip()
+
+
+def _integer(key: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise SettingInvalid(f"{key}: {text!r} is not a whole number") from None
+
+
+def _number(key: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise SettingInvalid(f"{key}: {text!r} is not a number") from None
+
+
+def _boolean(key: str, text: str) -> bool:
+    lowered = text.strip().lower()
+    if lowered in ("true", "yes", "on", "1"):
+        return True
+    if lowered in ("false", "no", "off", "0"):
+        return False
+    raise SettingInvalid(f"{key}: {text!r} is neither true nor false")
+
+
+def _names(key: str, text: str) -> frozenset[str]:
+    return frozenset(text.replace(",", " ").split())
+
+
+def _networks(key: str, text: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    try:
+        return tuple(ip_network(part) for part in text.replace(",", " ").split())
+    except ValueError as error:
+        raise SettingInvalid(f"{key}: {error}") from None
+
+
+def _json_object(key: str, text: str) -> JSONObject:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise SettingInvalid(f"{key}: not JSON ({error})") from None
+    if not isinstance(value, dict):
+        raise SettingInvalid(f"{key}: not a JSON object")
+    return value
+
+
+# The annotations are strings here (``from __future__ import annotations``), which makes them usable as keys.
+_READERS: dict[str, Any] = {
+    "bool": _boolean,
+    "int": _integer,
+    "float": _number,
+    "Path": lambda key, text: Path(text),
+    "frozenset[str]": _names,
+    "tuple[IPv4Network | IPv6Network, ...]": _networks,
+    "JSONObject": _json_object,
+}

@@ -1,0 +1,1 @@
+"""Shipped with guywire for plugin authors: pytest fixtures and contract suites."""
