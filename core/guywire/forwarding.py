@@ -18,6 +18,7 @@ class TrustedProxies:
 
     def __init__(self, application: Any, networks: Iterable[IPv4Network | IPv6Network], max_body_size: int) -> None:
         self.application = application
+        self.registry = application.registry
         self.networks = tuple(networks)
         self.max_body_size = max_body_size
 

@@ -75,6 +75,7 @@ class DatabaseReader:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._local = threading.local()
+        self._opened: list[Any] = []
         self._key_ring = key_ring_of(engine)
         self._is_sqlite = engine.dialect.name == "sqlite"
         self._purpose = ConfigArchive.__table__.c.archive.type.purpose
@@ -103,7 +104,7 @@ class DatabaseReader:
             return connection.execute(statement, parameters).fetchone()
         except self._engine.dialect.loaded_dbapi.Error:
             # The caller asks again through the pool, which finds out what is the matter and says so.
-            self.close()
+            self._forget()
             raise
 
     def _connect(self) -> Any:
@@ -113,11 +114,17 @@ class DatabaseReader:
         if not self._is_sqlite:
             connection.autocommit = True
             connection.prepare_threshold = 0
+        self._opened.append(connection)
         return connection
 
-    def close(self) -> None:
+    def _forget(self) -> None:
         """Close this thread's connection."""
-        connection = getattr(self._local, "connection", None)
-        self._local.connection = None
-        if connection is not None:
-            connection.close()
+        connection, self._local.connection = self._local.connection, None
+        self._opened.remove(connection)
+        connection.close()
+
+    def close(self) -> None:
+        """Close the connections of all threads. To be called when no request runs any more."""
+        while self._opened:
+            self._opened.pop().close()
+        self._local = threading.local()
