@@ -34,7 +34,14 @@ def create_app(settings: Settings, *, plugins: Iterable[tuple[str, Any]] = (), c
 def create_router(runtime: Runtime) -> Router:
     """The Pyramid application alone."""
     config = Configurator(
-        settings={"tm.manager_hook": "pyramid_tm.explicit_manager", "handle_exceptions": False, "retry.attempts": 3}
+        settings={
+            "tm.manager_hook": "pyramid_tm.explicit_manager",
+            # It would ask who the user is where an answer of 401 can no longer be given.
+            "tm.annotate_user": False,
+            "retry.attempts": 3,
+            # Cornice's own exception views: ours know the reference's bodies.
+            "handle_exceptions": False,
+        }
     )
     config.registry.runtime = runtime
     with config:

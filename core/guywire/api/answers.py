@@ -151,7 +151,7 @@ def _http_exception(error: HTTPException, request: Request) -> Response:
 
 def _method_not_allowed(service: APIService, request: Request) -> Response:
     """A method that the resource lacks. OPTIONS describes it; strangers are not told what there is."""
-    if request.identity is None:
+    if not service.public and request.identity is None:
         return _api_error(NotAuthenticated(), request)
     allowed = service.allowed_methods()
     if request.method == "OPTIONS":

@@ -34,7 +34,7 @@ class ConfigBody(Schema):
 
     backend: Annotated[str, fields.choice(lambda context: context.backends)]
     templates: Annotated[list[uuid.UUID], fields.references(Template)]
-    context: Annotated[JSONObject, fields.json_object()]
+    context: Annotated[JSONObject, fields.json_object(empty=True)]
     config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)]
 
 

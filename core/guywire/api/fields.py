@@ -126,8 +126,11 @@ def choice(options: Callable[[Any], Any]) -> BeforeValidator:
     return BeforeValidator(validate)
 
 
-def json_object(wrong: str = NOT_JSON_OBJECT) -> BeforeValidator:
-    """A JSON object; in a form, its text. ``wrong`` is what to say of other JSON."""
+def json_object(wrong: str = NOT_JSON_OBJECT, *, empty: bool = False) -> BeforeValidator:
+    """A JSON object; in a form, its text. ``wrong`` is what to say of other JSON.
+
+    With ``empty``, other empty values mean an empty object, as in the reference.
+    """
 
     def validate(value: Any, info: ValidationInfo) -> Any:
         if info.context.is_form and isinstance(value, str):
@@ -137,6 +140,8 @@ def json_object(wrong: str = NOT_JSON_OBJECT) -> BeforeValidator:
                 raise fail("Value must be valid JSON.") from None
         if value is None:
             raise fail(NULL)
+        if empty and not value:
+            return {}
         if not isinstance(value, dict):
             raise fail(wrong)
         return value

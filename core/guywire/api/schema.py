@@ -78,7 +78,9 @@ def partial_of(schema: type[Schema]) -> type[Schema]:
         nested = _nested(annotation)
         if nested is not None:
             annotation = partial_of(nested) if annotation is nested else partial_of(nested) | None
-        fields[name] = (Annotated[(annotation, *field.metadata)], None)
+        if field.metadata:
+            annotation = Annotated[(annotation, *field.metadata)]
+        fields[name] = (annotation, None)
     return create_model(f"Patched{schema.__name__}", __base__=schema, **fields)
 
 

@@ -8,9 +8,13 @@ from cornice import Service
 
 
 class APIService(Service):
-    """A path of the REST API. ``name`` is also the route's name; answers are plain values, rendered as JSON."""
+    """A path of the REST API. ``name`` is also the route's name; answers are plain values, rendered as JSON.
+
+    ``public``: also for those who do not say who they are.
+    """
 
     renderer = "api"
+    public = False
     default_validators: tuple[Any, ...] = ()
     default_filters: tuple[Any, ...] = ()
 

@@ -39,7 +39,7 @@ class TemplateBody(Schema):
     default: fields.Boolean = False
     required: fields.Boolean = False
     notes: Annotated[str, fields.text(blank=True)] = ""
-    default_values: Annotated[JSONObject, fields.json_object()] = {}
+    default_values: Annotated[JSONObject, fields.json_object(empty=True)] = {}
     config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)] = {}
 
 

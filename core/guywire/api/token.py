@@ -17,7 +17,7 @@ from guywire.passwords import needs_rehash
 from guywire.runtime import Runtime
 from guywire.services.accounts import set_password_hash, token_of, user_by_credentials
 
-token = APIService(name="token", path="/api/v1/users/token/", description="The user's bearer token.")
+token = APIService(name="token", path="/api/v1/users/token/", description="The user's bearer token.", public=True)
 
 
 class Credentials(Schema):

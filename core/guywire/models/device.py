@@ -39,7 +39,7 @@ class Device(Identified, Dated, Base):
     notes: Mapped[str] = mapped_column(Text, default="")
     is_deactivated: Mapped[bool] = mapped_column(default=False)
 
-    config: Mapped[Config | None] = relationship(passive_deletes=True)
+    config: Mapped[Config | None] = relationship(cascade="all, delete-orphan", passive_deletes=True)
 
     @validates("mac_address")
     def _normalize(self, attribute: str, value: str) -> str:

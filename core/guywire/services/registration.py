@@ -135,7 +135,8 @@ def _update(
     if normalize_mac(form["name"]) != normalize_mac(device.mac_address):
         device.name = form["name"]
     for name in _DESCRIPTIVE:
-        setattr(device, name, form.get(name, ""))
+        if name in form:
+            setattr(device, name, form[name])
     normalize_stored(device)
     device.modified = now
     errors = _field_errors(device, None) or _conflict_errors(session, device)
