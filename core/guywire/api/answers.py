@@ -151,8 +151,11 @@ def _http_exception(error: HTTPException, request: Request) -> Response:
 
 def _method_not_allowed(service: APIService, request: Request) -> Response:
     """A method that the resource lacks. OPTIONS describes it; strangers are not told what there is."""
-    if not service.public and request.identity is None:
-        return _api_error(NotAuthenticated(), request)
+    try:
+        if not service.public and request.identity is None:
+            raise NotAuthenticated()
+    except NotAuthenticated as error:  # nobody catches it: this is an exception view already
+        return _api_error(error, request)
     allowed = service.allowed_methods()
     if request.method == "OPTIONS":
         return _answer(200, describe(service), {"Allow": allowed})

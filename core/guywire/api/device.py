@@ -101,7 +101,12 @@ class DeviceResource(Resource):
         device = Device(id=uuid.uuid4(), created=self.now, is_deactivated=False)
         # Empty addresses are shown as they came, and stored as null.
         self.blank_addresses = {name: "" for name in ("last_ip", "management_ip") if fields.get(name) == ""}
-        self._apply(device, {**_DEFAULTS, **fields, **dict.fromkeys(self.blank_addresses)})
+        try:
+            self._apply(device, {**_DEFAULTS, **fields, **dict.fromkeys(self.blank_addresses)})
+        except Invalid:
+            # The reference looks at the configuration before it looks for devices that are in the way.
+            self._require_valid_alone(given)
+            raise
         self.session.add(device)
         self.session.flush()
         self._create_config(device, given)
@@ -251,6 +256,15 @@ class DeviceResource(Resource):
         except ConfigurationInvalid as alone:
             return Invalid({"config": {MODEL: [str(alone)]}})
         return Invalid({"config": [str(invalid)]})
+
+    def _require_valid_alone(self, given: dict[str, Any]) -> None:
+        if not given.get("config"):
+            return
+        backend = self.runtime.registry.config_backends[given["backend"]]
+        try:
+            backend.validate(with_hostname(given["config"], "device"), [], given["context"])
+        except ConfigurationInvalid as alone:
+            raise Invalid({"config": {MODEL: [str(alone)]}}) from None
 
     def _refresh(self, config: Config) -> None:
         try:

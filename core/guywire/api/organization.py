@@ -99,7 +99,9 @@ class OrganizationResource(Resource):
             raise Invalid(error)
 
     def _set_owner(self, row: Organization, owner: dict[str, Any] | None) -> None:
-        membership_id = owner and owner.get("organization_user")
+        if owner == {}:
+            return
+        membership_id = owner and owner["organization_user"]
         current = self.session.get(OrganizationOwner, row.id)
         if membership_id is None:
             if current is not None:

@@ -14,9 +14,12 @@ class APIService(Service):
     """
 
     renderer = "api"
-    public = False
     default_validators: tuple[Any, ...] = ()
     default_filters: tuple[Any, ...] = ()
+
+    def __init__(self, name: str, path: str, *, public: bool = False, depth: int = 1, **options: Any) -> None:
+        super().__init__(name, path, depth=depth + 1, **options)
+        self.public = public
 
     def allowed_methods(self) -> str:
         """The value of the Allow header."""
