@@ -10,9 +10,10 @@ from typing import Any
 from sqlalchemy.engine import Engine
 
 from guywire.db import SessionFactory, create_engine, create_session_factory
+from guywire.keyring_file import load_key_ring
 from guywire.plugin import PluginHost, attach_host, load_plugins
 from guywire.registry import Registry
-from guywire.sealing import KeyRing, attach_key_ring, load_key_ring
+from guywire.sealing import KeyRing, attach_key_ring
 from guywire.services.jobs import DatabaseQueue
 from guywire.services.rendering import Renderer
 from guywire.settings import Settings
