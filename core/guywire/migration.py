@@ -69,7 +69,7 @@ def _upgrade(connection: Connection, source: MigrationSource) -> list[str]:
 
     def plan(current: Any, context: MigrationContext) -> Any:
         steps = script._upgrade_revs("heads", current)
-        done.extend(f"{source.owner}:{step.revision.revision}" for step in steps)  # type: ignore[attr-defined]
+        done.extend(f"{source.owner}:{step.revision.revision}" for step in steps)
         return steps
 
     with EnvironmentContext(Config(), script, fn=plan) as environment:

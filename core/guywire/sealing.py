@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import LargeBinary
 from sqlalchemy.engine import Dialect, Engine
 from sqlalchemy.types import TypeDecorator
+from typing_extensions import override
 
 _NONCE_BYTES = 12
 _KEY_ID_BYTES = 4
@@ -148,10 +149,12 @@ class SealedBytes(TypeDecorator[bytes]):
         super().__init__()
         self.purpose = purpose
 
+    @override
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         """Seal on the way into the database."""
         return None if value is None else key_ring_of(dialect).seal(value, self.purpose)
 
+    @override
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Open on the way out of it."""
         return None if value is None else key_ring_of(dialect).open(bytes(value), self.purpose)
@@ -162,10 +165,12 @@ class SealedText(SealedBytes):
 
     cache_ok = True
 
+    @override
     def process_bind_param(self, value: Any, dialect: Dialect) -> bytes | None:
         """Seal on the way into the database."""
         return super().process_bind_param(None if value is None else value.encode(), dialect)
 
+    @override
     def process_result_value(self, value: Any, dialect: Dialect) -> Any:
         """Open on the way out of it."""
         plain = super().process_result_value(value, dialect)

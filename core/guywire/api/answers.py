@@ -17,6 +17,7 @@ from pyramid.request import Request
 from pyramid.response import Response as PyramidResponse
 from pyramid_retry import is_last_attempt, mark_error_retryable
 
+from guywire.api import body
 from guywire.api.service import APIService
 from guywire.db import is_conflict, is_overload
 from guywire.errors import (
@@ -46,6 +47,7 @@ def includeme(config: Configurator) -> None:
     """Install the renderer, the negotiation and the error views."""
     config.add_renderer("api", lambda info: _render)
     config.add_subscriber(_negotiate, ContextFound)
+    config.set_request_factory(body.Request)
     config.set_response_factory(lambda request: Response())
     config.add_exception_view(_api_error, context=APIError)
     config.add_exception_view(_unexpected, context=Exception)

@@ -13,9 +13,9 @@ from pyramid.request import Request
 from sqlalchemy.orm import Session
 
 from guywire.api.body import read_body
-from guywire.api.fields import NULL, is_form
+from guywire.api.fields import NULL, Validation, is_form
 from guywire.api.pages import page_of
-from guywire.api.schema import REQUIRED, Schema, Validation, validate
+from guywire.api.schema import REQUIRED, Schema, validate
 from guywire.api.service import APIService
 from guywire.errors import Invalid, NotFound
 from guywire.models import Organization
@@ -31,10 +31,11 @@ Filter = Callable[[str], Any]
 class Resource:
     """One kind of object under one path.
 
-    A subclass says what is stored (``model``), what a body holds (``schema``), how a row looks (``represent``) and
-    what creating and changing mean (``create``, ``update``). ``kind`` is the object's name in permissions
-    (``add_<kind>``), ``label`` in error messages. ``create_schema`` is for POST where that differs. With ``shared``, objects without organization exist, which everybody
-    may see and superusers may change. ``manager`` False: also for users who manage no organization.
+    A subclass says what is stored (``model``), what a body holds (``schema``, and ``create_schema`` for POST where
+    that differs), how a row looks (``represent``) and what creating and changing mean (``create``, ``update``).
+    ``kind`` is the object's name in permissions (``add_<kind>``), ``label`` in error messages. With ``shared``,
+    objects without organization exist, which everybody may see and superusers may change. ``manager`` False: also
+    for users who manage no organization.
     """
 
     model: ClassVar[Any]
@@ -160,9 +161,8 @@ class Resource:
         )
         schema = self.create_schema if self.create_schema and self.request.method == "POST" else self.schema
         fields = validate(schema, data, context, partial=partial)
-        if self.shared and "organization" in fields and not self.identity.is_superuser:
-            if fields["organization"] is None:
-                raise Invalid({"organization": [NULL]})
+        if self.shared and not self.identity.is_superuser and fields.get("organization", "absent") is None:
+            raise Invalid({"organization": [NULL]})
         return fields
 
     def _require_organization(self, fields: dict[str, Any]) -> None:

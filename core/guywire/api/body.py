@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import orjson
-from pyramid.request import Request
+from pyramid.request import Request as PyramidRequest
 
 from guywire.errors import NON_FIELD, Invalid, ParseError, UnsupportedMediaType
 
 MAX_DEPTH = 100
 """Deeper JSON is refused: nobody configures a router that way, and every later step would have to recurse."""
+
+
+class Request(PyramidRequest):
+    """A request that keeps its body in memory.
+
+    Its size is limited already, and the temporary file that WebOb would make is closed by nobody.
+    """
+
+    request_body_tempfile_limit = sys.maxsize
 
 
 class FormData(dict[str, Any]):

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
+from typing_extensions import override
 
 from guywire.api import fields
 from guywire.api.base import Filter, Resource, register
@@ -80,6 +81,7 @@ class DeviceResource(Resource):
     filters = {"name": contains(Device.name), "mac_address": contains(Device.mac_address)}  # noqa: RUF012
     loading = (joinedload(Device.config).joinedload(Config.state),)
 
+    @override
     def row(self) -> Device:
         """The device; what is stale of it is rendered first, so that a read tells the truth."""
         device: Device = super().row()
@@ -91,11 +93,13 @@ class DeviceResource(Resource):
             device = super().row()
         return device
 
+    @override
     def check_object(self, row: Device) -> None:
         super().check_object(row)
         if row.is_deactivated and self.request.method in ("PUT", "PATCH"):
             raise PermissionDenied()
 
+    @override
     def create(self, fields: dict[str, Any]) -> Device:
         given = fields.pop("config", None) or {}
         device = Device(id=uuid.uuid4(), created=self.now, is_deactivated=False)
@@ -112,6 +116,7 @@ class DeviceResource(Resource):
         self._create_config(device, given)
         return device
 
+    @override
     def update(self, row: Device, fields: dict[str, Any]) -> None:
         given = fields.pop("config", None)
         before = (row.organization_id, row.group_id)
@@ -123,12 +128,14 @@ class DeviceResource(Resource):
         elif given or rendered_from != (row.name, row.organization_id, row.group_id, row.mac_address, row.key, row.os):
             self._update_config(row, row.config, given or {}, *before)
 
+    @override
     def delete(self, row: Device) -> None:
         ready = row.is_deactivated and (row.config is None or status_of(row.config.state) == "deactivated")
         if not ready and self.request.GET.get("force") != "true":
             raise PermissionDenied("The device must be deactivated prior to deletion")
         super().delete(row)
 
+    @override
     def represent(self, rows: list[Device]) -> list[dict[str, Any]]:
         blank = getattr(self, "blank_addresses", {})
         return [
@@ -153,6 +160,7 @@ class DeviceResource(Resource):
             for row in rows
         ]
 
+    @override
     def represent_one(self, row: Device) -> dict[str, Any]:
         body: dict[str, Any] = {}
         for name, value in self.represent([row])[0].items():

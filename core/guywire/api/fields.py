@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, ValidationInfo
@@ -18,6 +19,17 @@ NULL = "This field may not be null."
 NOT_JSON_OBJECT = "the supplied value is not a JSON object"
 NOT_A_CONFIGURATION = "Unexpected configuration format."
 
+
+@dataclass(frozen=True)
+class Validation:
+    """What the types of fields need to know while they validate (pydantic's context)."""
+
+    is_form: bool
+    exists: Callable[[Any, Iterable[uuid.UUID]], set[uuid.UUID]]
+    """Which of the ids exist among the rows of a model that the user may refer to."""
+    backends: Iterable[str] = ()
+
+
 _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _EMAIL = re.compile(
     r"[^@\s\"<>()\[\],;:\\]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
@@ -27,6 +39,11 @@ _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
 
 Rule = Callable[[str], list[str]]
 """Returns what is wrong with a text, or an empty list."""
+
+
+def _context(info: ValidationInfo) -> Validation:
+    assert isinstance(info.context, Validation)
+    return info.context
 
 
 def fail(*messages: str) -> PydanticCustomError:
@@ -113,13 +130,13 @@ Boolean = Annotated[bool, BeforeValidator(_boolean)]
 """True or false, also as the words and numbers that forms send."""
 
 
-def choice(options: Callable[[Any], Any]) -> BeforeValidator:
+def choice(options: Callable[[Validation], Iterable[str]]) -> BeforeValidator:
     """One of ``options(context)``: choices may depend on the loaded plugins."""
 
     def validate(value: Any, info: ValidationInfo) -> str:
         if value is None:
             raise fail(NULL)
-        if not isinstance(value, str) or value not in options(info.context):
+        if not isinstance(value, str) or value not in options(_context(info)):
             raise fail(f'"{value}" is not a valid choice.')
         return value
 
@@ -133,7 +150,7 @@ def json_object(wrong: str = NOT_JSON_OBJECT, *, empty: bool = False) -> BeforeV
     """
 
     def validate(value: Any, info: ValidationInfo) -> Any:
-        if info.context.is_form and isinstance(value, str):
+        if _context(info).is_form and isinstance(value, str):
             try:
                 value = json.loads(value)
             except (ValueError, RecursionError):
@@ -150,7 +167,7 @@ def json_object(wrong: str = NOT_JSON_OBJECT, *, empty: bool = False) -> BeforeV
 
 
 def _primary_key(value: Any) -> uuid.UUID:
-    if isinstance(value, bool) or isinstance(value, (list, dict, float)):
+    if isinstance(value, (bool, list, dict, float)):
         raise fail(f"Incorrect type. Expected pk value, received {type(value).__name__}.")
     if isinstance(value, int):
         raise fail(f'Invalid pk "{value}" - object does not exist.')
@@ -168,7 +185,7 @@ def reference(model: Any, *, null: bool = False) -> BeforeValidator:
                 return None
             raise fail(NULL)
         key = _primary_key(value)
-        if not info.context.exists(model, [key]):
+        if not _context(info).exists(model, [key]):
             raise fail(f'Invalid pk "{value}" - object does not exist.')
         return key
 
@@ -181,12 +198,12 @@ def references(model: Any) -> BeforeValidator:
     def validate(value: Any, info: ValidationInfo) -> list[uuid.UUID]:
         if value is None:
             raise fail(NULL)
-        if info.context.is_form and isinstance(value, str):
+        if _context(info).is_form and isinstance(value, str):
             value = [value] if value else []
         if not isinstance(value, list):
             raise fail(f'Expected a list of items but got type "{type(value).__name__}".')
         keys = [_primary_key(NULL if each is None else each) for each in value]
-        known = info.context.exists(model, keys)
+        known = _context(info).exists(model, keys)
         for key, given in zip(keys, value, strict=True):
             if key not in known:
                 raise fail(f'Invalid pk "{given}" - object does not exist.')

@@ -6,6 +6,7 @@ import uuid
 from typing import Annotated, Any
 
 import sqlalchemy as sa
+from typing_extensions import override
 
 from guywire.api import fields
 from guywire.api.base import Resource, register
@@ -46,9 +47,11 @@ class OrganizationResource(Resource):
     label = "Organization"
     manager = False
 
+    @override
     def query(self) -> Any:
         return sa.select(Organization).where(visible_to(self.identity, Organization.id, shared=False))
 
+    @override
     def create(self, fields: dict[str, Any]) -> Organization:
         self._require_free_slug(fields["slug"], None)
         fields.pop("owner", None)
@@ -57,6 +60,7 @@ class OrganizationResource(Resource):
         self.request.response.headers["Location"] = organization.url
         return organization
 
+    @override
     def update(self, row: Organization, fields: dict[str, Any]) -> None:
         if "slug" in fields:
             self._require_free_slug(fields["slug"], row.id)
@@ -66,6 +70,7 @@ class OrganizationResource(Resource):
             setattr(row, name, value)
         row.modified = self.now
 
+    @override
     def represent(self, rows: list[Organization]) -> list[dict[str, Any]]:
         return [
             {
@@ -82,6 +87,7 @@ class OrganizationResource(Resource):
             for row in rows
         ]
 
+    @override
     def represent_one(self, row: Organization) -> dict[str, Any]:
         owner = self.session.get(OrganizationOwner, row.id)
         [body] = self.represent([row])

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -12,20 +9,10 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from guywire.api.body import FormData
-from guywire.api.fields import BLANK, NULL
+from guywire.api.fields import BLANK, NULL, Validation
 from guywire.errors import NON_FIELD, FieldErrors, Invalid
 
 REQUIRED = "This field is required."
-
-
-@dataclass(frozen=True)
-class Validation:
-    """What the types of fields need to know while they validate (pydantic's context)."""
-
-    is_form: bool
-    exists: Callable[[Any, Iterable[uuid.UUID]], set[uuid.UUID]]
-    """Which of the ids exist among the rows of a model that the user may refer to."""
-    backends: Iterable[str] = ()
 
 
 class Schema(BaseModel):

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import sqlalchemy as sa
 from pyramid.request import Request
 from pyramid.response import Response
+from typing_extensions import override
 
 from guywire.api import fields
 from guywire.api.archives import archive_response
@@ -39,8 +40,8 @@ class TemplateBody(Schema):
     default: fields.Boolean = False
     required: fields.Boolean = False
     notes: Annotated[str, fields.text(blank=True)] = ""
-    default_values: Annotated[JSONObject, fields.json_object(empty=True)] = {}
-    config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)] = {}
+    default_values: Annotated[JSONObject, fields.json_object(empty=True)] = {}  # noqa: RUF012 (pydantic copies defaults)
+    config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)] = {}  # noqa: RUF012
 
 
 @register(PATH)
@@ -53,6 +54,7 @@ class TemplateResource(Resource):
     label = "Template"
     shared = True
 
+    @override
     def create(self, fields: dict[str, Any]) -> Template:
         template = Template(id=uuid.uuid4(), created=self.now, modified=self.now, default_values={}, config={})
         template.default = template.required = False
@@ -64,6 +66,7 @@ class TemplateResource(Resource):
             add_to_existing(self.session, template)
         return template
 
+    @override
     def update(self, row: Template, fields: dict[str, Any]) -> None:
         was_enabled = row.default or row.required
         before = (row.backend, row.config, row.default_values)
@@ -76,10 +79,12 @@ class TemplateResource(Resource):
         elif (row.backend, row.config, row.default_values) != before:
             mark_stale(self.session, dependents_of_template(row.id))
 
+    @override
     def delete(self, row: Template) -> None:
         mark_stale(self.session, dependents_of_template(row.id))
         super().delete(row)
 
+    @override
     def represent(self, rows: list[Template]) -> list[dict[str, Any]]:
         tags = self._tags([row.id for row in rows])
         return [

@@ -8,7 +8,7 @@ from pyramid.request import Request
 
 from guywire.api import fields
 from guywire.api.body import read_body
-from guywire.api.schema import Schema, Validation, validate
+from guywire.api.schema import Schema, validate
 from guywire.api.service import APIService
 from guywire.db import reading, writing
 from guywire.errors import NON_FIELD, Invalid
@@ -32,7 +32,7 @@ def obtain_token(request: Request) -> dict[str, Any]:
     """The token of the user with this name and password: always the same one."""
     runtime: Runtime = request.runtime
     data = read_body(request)
-    context = Validation(fields.is_form(data), exists=lambda model, ids: set())
+    context = fields.Validation(fields.is_form(data), exists=lambda model, ids: set())
     given = validate(Credentials, data, context, partial=False)
     # Verifying takes its time on purpose: nobody has to wait for the database meanwhile.
     with reading(runtime.session_factory) as session:

