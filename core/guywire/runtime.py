@@ -15,7 +15,7 @@ from guywire.plugin import PluginHost, attach_host, load_plugins
 from guywire.registry import Registry
 from guywire.sealing import KeyRing, attach_key_ring
 from guywire.services.jobs import DatabaseQueue
-from guywire.services.rendering import Renderer
+from guywire.services.renderer import Renderer
 from guywire.settings import Settings
 
 Clock = Callable[[], datetime]

@@ -14,19 +14,15 @@ from guywire.api.base import Filter, Resource, register
 from guywire.api.schema import Schema
 from guywire.db import is_overload
 from guywire.errors import MODEL, NON_FIELD, Invalid, PermissionDenied
-from guywire.interfaces import ConfigurationInvalid, JSONObject
+from guywire.interfaces import JSONObject
 from guywire.models import Config, Device, DeviceGroup, Organization, Template
-from guywire.services import devices
-from guywire.services.rendering import read_inputs, refresh, render_within, templates_of, with_hostname
+from guywire.services import configurations, devices
+from guywire.services.rendering import refresh, templates_of
 from guywire.services.status import ERROR, is_stale, status_of
-from guywire.services.templates import assign, changed_templates, foreign_templates, group_templates
 
 PATH = "/api/v1/controller/device/"
 GROUP_MISMATCH = (
     "Please ensure that the organization of this Device and the organization of the related Device Group match."
-)
-FOREIGN_TEMPLATES = (
-    "The following templates are owned by organizations which do not match the organization of this configuration: "
 )
 
 
@@ -109,24 +105,23 @@ class DeviceResource(Resource):
             self._apply(device, {**_DEFAULTS, **fields, **dict.fromkeys(self.blank_addresses)})
         except Invalid:
             # The reference looks at the configuration before it looks for devices that are in the way.
-            self._require_valid_alone(given)
+            configurations.require_valid_alone(self.runtime, given)
             raise
         self.session.add(device)
         self.session.flush()
-        self._create_config(device, given)
+        configurations.give(self.session, self.runtime, device, given, self.now)
         return device
 
     @override
     def update(self, row: Device, fields: dict[str, Any]) -> None:
-        given = fields.pop("config", None)
-        before = (row.organization_id, row.group_id)
-        rendered_from = (row.name, row.organization_id, row.group_id, row.mac_address, row.key, row.os)
+        given = fields.pop("config", None) or {}
+        before = configurations.Origin.of(row)
         self._apply(row, fields)
         self.session.flush()
         if row.config is None:
-            self._create_config(row, given or {})
-        elif given or rendered_from != (row.name, row.organization_id, row.group_id, row.mac_address, row.key, row.os):
-            self._update_config(row, row.config, given or {}, *before)
+            configurations.give(self.session, self.runtime, row, given, self.now)
+        elif given or before != configurations.Origin.of(row):
+            configurations.change(self.session, self.runtime, row, row.config, given, before, self.now)
 
     @override
     def delete(self, row: Device) -> None:
@@ -203,76 +198,6 @@ class DeviceResource(Resource):
             group = self.session.get_one(DeviceGroup, device.group_id)
         if group.organization_id != device.organization_id:
             raise Invalid({"group": [GROUP_MISMATCH]})
-
-    def _create_config(self, device: Device, given: dict[str, Any]) -> None:
-        """A configuration, unless it would say nothing: then only if the group has templates for it."""
-        default = self.runtime.settings.default_backend
-        backend = given.get("backend", default)
-        says_nothing = backend == default and not any(given.get(name) for name in ("config", "context", "templates"))
-        if says_nothing and not group_templates(self.session, device.group_id, backend):
-            return
-        self._require_own_templates(device, given)
-        try:
-            devices.create_config(
-                self.session, self.runtime.renderer, device, self.now, **{"backend": backend, **given}
-            )
-        except ConfigurationInvalid as invalid:
-            raise self._invalid(device, invalid) from None
-
-    def _update_config(
-        self,
-        device: Device,
-        config: Config,
-        given: dict[str, Any],
-        organization_id: uuid.UUID,
-        group_id: uuid.UUID | None,
-    ) -> None:
-        self._require_own_templates(device, given)
-        backend = config.backend
-        for name in given.keys() - {"templates"}:
-            setattr(config, name, given[name])
-        config.modified = self.now
-        wanted = changed_templates(
-            self.session,
-            config,
-            device,
-            explicit=given.get("templates"),
-            previous_organization_id=organization_id,
-            previous_group_id=group_id,
-            previous_backend=backend,
-        )
-        assign(self.session, config.id, wanted)
-        try:
-            render_within(self.session, self.runtime.renderer, config, self.now)
-        except ConfigurationInvalid as invalid:
-            raise self._invalid(device, invalid) from None
-
-    def _require_own_templates(self, device: Device, given: dict[str, Any]) -> None:
-        foreign = foreign_templates(self.session, given.get("templates", []), device.organization_id)
-        if foreign:
-            raise Invalid({"config": [FOREIGN_TEMPLATES + ", ".join(foreign)]})
-
-    def _invalid(self, device: Device, invalid: ConfigurationInvalid) -> Invalid:
-        """The error of a configuration that cannot be rendered: is it wrong by itself, or not with its templates?"""
-        config = device.config
-        if config is None:
-            return Invalid({"config": [str(invalid)]})
-        [inputs] = read_inputs(self.session, self.runtime.renderer, [config.id])
-        backend = self.runtime.registry.config_backends[config.backend]
-        try:
-            backend.validate(with_hostname(config.config, "device"), [], inputs.context, inputs.device_os)
-        except ConfigurationInvalid as alone:
-            return Invalid({"config": {MODEL: [str(alone)]}})
-        return Invalid({"config": [str(invalid)]})
-
-    def _require_valid_alone(self, given: dict[str, Any]) -> None:
-        if not given.get("config"):
-            return
-        backend = self.runtime.registry.config_backends[given["backend"]]
-        try:
-            backend.validate(with_hostname(given["config"], "device"), [], given["context"])
-        except ConfigurationInvalid as alone:
-            raise Invalid({"config": {MODEL: [str(alone)]}}) from None
 
     def _refresh(self, config: Config) -> None:
         try:

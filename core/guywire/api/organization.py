@@ -107,7 +107,7 @@ class OrganizationResource(Resource):
     def _set_owner(self, row: Organization, owner: dict[str, Any] | None) -> None:
         if owner == {}:
             return
-        membership_id = owner and owner["organization_user"]
+        membership_id: uuid.UUID | None = owner["organization_user"] if owner else None
         current = self.session.get(OrganizationOwner, row.id)
         if membership_id is None:
             if current is not None:

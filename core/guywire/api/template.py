@@ -147,10 +147,9 @@ class TemplateResource(Resource):
                 raise Invalid({"name": [message]})
 
     def _require_renderable(self, template: Template) -> None:
-        backend = self.runtime.registry.config_backends[template.backend]
         context = template_context(template.default_values, self.runtime.settings.context)
         try:
-            backend.validate(template.config, [], context)
+            self.runtime.renderer.validate(template.backend, template.config, context)
         except ConfigurationInvalid as invalid:
             raise Invalid({MODEL: [str(invalid)]}) from None
 

@@ -19,7 +19,8 @@ from guywire.interfaces import JSONObject
 from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings
 from guywire.plugin import notify
 from guywire.services import status
-from guywire.services.rendering import Renderer, render_within
+from guywire.services.renderer import Renderer
+from guywire.services.rendering import render_within
 from guywire.services.templates import assign, automatic_templates, merged
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"

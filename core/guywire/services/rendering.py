@@ -1,4 +1,4 @@
-"""Renders configurations: reads what they depend on, lets the backend make the files, keeps the archive.
+"""Renders configurations: reads what they depend on, has the renderer make the archive, keeps it.
 
 Whoever comes first renders a stale configuration: its next poll, a read of the device, or the worker. All of them
 come here.
@@ -11,19 +11,15 @@ import logging
 import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from importlib.metadata import version
 
-import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-import guywire
 from guywire import archive
 from guywire.db import SessionFactory, reading, writing
 from guywire.events import ConfigModified, ConfigStatusChanged
-from guywire.interfaces import ConfigBackend, ConfigurationInvalid, JSONObject
+from guywire.interfaces import ConfigurationInvalid, JSONObject
 from guywire.models import (
     Config,
     ConfigArchive,
@@ -37,95 +33,13 @@ from guywire.models import (
 )
 from guywire.plugin import notify
 from guywire.services import status
-from guywire.services.context import device_context, template_context
+from guywire.services.context import device_context
+from guywire.services.renderer import Inputs, Renderer, Rendering, with_hostname
 
 log = logging.getLogger(__name__)
 
 BATCH = 200
 """How many configurations are rendered between two transactions."""
-
-
-@dataclass(frozen=True, slots=True)
-class Renderer:
-    """What rendering needs besides the database: the backends by id and the global variables."""
-
-    backends: dict[str, ConfigBackend]
-    global_context: JSONObject
-
-    def fingerprint(self) -> str:
-        """What else decides the bytes of all archives: the versions of the code and the global variables."""
-        facts = [guywire.__version__, version("netjsonconfig"), sorted(self.backends), self.global_context]
-        return hashlib.sha256(orjson.dumps(facts)).hexdigest()
-
-    def render(self, inputs: Inputs) -> Rendering:
-        """Turn inputs into an uncompressed archive, or into the error that prevents it. Touches no database."""
-        backend = self.backends.get(inputs.backend)
-        if backend is None:
-            error = f'The backend "{inputs.backend}" is not available; is its plugin installed and not blocked?'
-            return Rendering(inputs, error=error)
-        try:
-            files = backend.render(inputs.config, inputs.templates, inputs.context, inputs.device_os)
-        except ConfigurationInvalid as invalid:
-            return Rendering(inputs, error=str(invalid), error_template_id=_culprit(backend, inputs))
-        tar = archive.pack(files)
-        return Rendering(inputs, tar=tar, digest=hashlib.sha256(tar).hexdigest())
-
-    def render_template(self, template: Template) -> bytes:
-        """The archive (tar.gz) of a template alone, with its own variables. Raises ConfigurationInvalid."""
-        backend = self.backends.get(template.backend)
-        if backend is None:
-            raise ConfigurationInvalid(f'The backend "{template.backend}" is not available.')
-        context = template_context(template.default_values, self.global_context)
-        return archive.compress(archive.pack(backend.render(template.config, [], context)))
-
-
-@dataclass(frozen=True, slots=True)
-class Inputs:
-    """Everything that decides the bytes of one configuration, and the version of it that was read."""
-
-    config_id: uuid.UUID
-    device_id: uuid.UUID
-    version: int
-    known_digest: str | None
-    backend: str
-    config: JSONObject
-    templates: list[JSONObject]
-    template_ids: list[uuid.UUID]
-    context: JSONObject
-    device_os: str
-
-
-@dataclass(frozen=True, slots=True)
-class Rendering:
-    """What rendering ``inputs`` gave: an archive and its digest, or an error."""
-
-    inputs: Inputs
-    tar: bytes | None = None
-    digest: str | None = None
-    error: str | None = None
-    error_template_id: uuid.UUID | None = None
-
-
-def _culprit(backend: ConfigBackend, inputs: Inputs) -> uuid.UUID | None:
-    """The first template with which the layers below it do not go together, or None: the device's own layer."""
-    for count in range(1, len(inputs.templates) + 1):
-        try:
-            backend.render({}, inputs.templates[:count], inputs.context, inputs.device_os)
-        except ConfigurationInvalid:
-            return inputs.template_ids[count - 1]
-    return None
-
-
-def with_hostname(config: JSONObject, device_name: str) -> JSONObject:
-    """``config`` with the device's name as ``general.hostname``, unless it names one itself."""
-    general = config.get("general")
-    if not isinstance(general, dict):
-        if general is not None:
-            return config
-        general = {}
-    if "hostname" in general:
-        return config
-    return {**config, "general": {**general, "hostname": device_name.replace(":", "-")}}
 
 
 def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.UUID]) -> list[Inputs]:
@@ -188,9 +102,9 @@ def templates_of(session: Session, config_ids: Sequence[uuid.UUID]) -> dict[uuid
 
 
 def store(session: Session, renderings: Sequence[Rendering], now: datetime) -> list[uuid.UUID]:
-    """Keep what was rendered, unless something newer was kept meanwhile. Returns the configurations whose bytes changed.
+    """Keep what was rendered, unless something newer was kept meanwhile; an error leaves the last good archive.
 
-    What cannot be rendered leaves the last good archive in service.
+    Returns the configurations whose bytes changed.
     """
     states = {
         state.config_id: state

@@ -1,0 +1,143 @@
+"""Turns the inputs of a configuration into an archive, or into the error that prevents it. Touches no database."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+
+import guywire
+from guywire import archive
+from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid, JSONObject
+from guywire.models import Template
+from guywire.services.context import template_context
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """Everything that decides the bytes of one configuration, and the version of it that was read."""
+
+    config_id: uuid.UUID
+    device_id: uuid.UUID
+    version: int
+    known_digest: str | None
+    backend: str
+    config: JSONObject
+    templates: list[JSONObject]
+    template_ids: list[uuid.UUID]
+    context: JSONObject
+    device_os: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendering:
+    """What rendering ``inputs`` gave: an uncompressed archive and its digest, or an error."""
+
+    inputs: Inputs
+    tar: bytes | None = None
+    digest: str | None = None
+    error: str | None = None
+    error_template_id: uuid.UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Renderer:
+    """The backends by id and the global variables. A backend may be a stranger's: whatever it raises is an error of
+    the configuration, never of the request or the poll that happened to need it.
+    """
+
+    backends: dict[str, ConfigBackend]
+    global_context: JSONObject
+
+    def fingerprint(self) -> str:
+        """What else decides the bytes of all archives: the versions of the code and the global variables."""
+        facts = [guywire.__version__, version("netjsonconfig"), sorted(self.backends), self.global_context]
+        return hashlib.sha256(orjson.dumps(facts)).hexdigest()
+
+    def validate(
+        self,
+        backend_id: str,
+        config: JSONObject,
+        context: Mapping[str, Any],
+        templates: Sequence[JSONObject] = (),
+        device_os: str = "",
+    ) -> None:
+        """Raise ConfigurationInvalid when the backend cannot render this."""
+        backend = self._backend(backend_id)
+        try:
+            backend.validate(config, templates, context, device_os)
+        except ConfigurationInvalid:
+            raise
+        except Exception as error:
+            raise self._surprise(backend_id, error) from error
+
+    def files(
+        self,
+        backend_id: str,
+        config: JSONObject,
+        context: Mapping[str, Any],
+        templates: Sequence[JSONObject] = (),
+        device_os: str = "",
+    ) -> list[ArchiveFile]:
+        """The files of a configuration. Raises ConfigurationInvalid."""
+        backend = self._backend(backend_id)
+        try:
+            return backend.render(config, templates, context, device_os)
+        except ConfigurationInvalid:
+            raise
+        except Exception as error:
+            raise self._surprise(backend_id, error) from error
+
+    def render(self, inputs: Inputs) -> Rendering:
+        """Turn inputs into an archive, or into the error and the template that it comes from."""
+        try:
+            files = self.files(inputs.backend, inputs.config, inputs.context, inputs.templates, inputs.device_os)
+        except ConfigurationInvalid as invalid:
+            return Rendering(inputs, error=str(invalid), error_template_id=self._culprit(inputs))
+        tar = archive.pack(files)
+        return Rendering(inputs, tar=tar, digest=hashlib.sha256(tar).hexdigest())
+
+    def render_template(self, template: Template) -> bytes:
+        """The archive (tar.gz) of a template alone, with its own variables. Raises ConfigurationInvalid."""
+        context = template_context(template.default_values, self.global_context)
+        return archive.compress(archive.pack(self.files(template.backend, template.config, context)))
+
+    def _backend(self, backend_id: str) -> ConfigBackend:
+        try:
+            return self.backends[backend_id]
+        except KeyError:
+            message = f'The backend "{backend_id}" is not available; is its plugin installed and not blocked?'
+            raise ConfigurationInvalid(message) from None
+
+    def _surprise(self, backend_id: str, error: Exception) -> ConfigurationInvalid:
+        log.error("the backend %s failed unexpectedly", backend_id, exc_info=error)
+        return ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}')
+
+    def _culprit(self, inputs: Inputs) -> uuid.UUID | None:
+        """The first template with which the layers below it do not go together, or None: the device's own layer."""
+        for count in range(1, len(inputs.templates) + 1):
+            try:
+                self.files(inputs.backend, {}, inputs.context, inputs.templates[:count], inputs.device_os)
+            except ConfigurationInvalid:
+                return inputs.template_ids[count - 1] if inputs.backend in self.backends else None
+        return None
+
+
+def with_hostname(config: JSONObject, device_name: str) -> JSONObject:
+    """``config`` with the device's name as ``general.hostname``, unless it names one itself."""
+    general = config.get("general")
+    if not isinstance(general, dict):
+        if general is not None:
+            return config
+        general = {}
+    if "hostname" in general:
+        return config
+    return {**config, "general": {**general, "hostname": device_name.replace(":", "-")}}
