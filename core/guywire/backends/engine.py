@@ -42,7 +42,7 @@ class Engine(BaseBackend):  # type: ignore[misc]
             return config
 
         def merged() -> Shared:
-            *weaker, strongest = (parsed(encoded(template)) for template in templates)
+            *weaker, strongest = (self._load(parsed(encoded(template))) for template in templates)
             return Shared(super(Engine, self)._merge_config(strongest, weaker))
 
         base = self.merged_templates.get(encoded(templates), merged)
