@@ -37,6 +37,7 @@ class Page:
         query = [(key, value) for key, value in self.request.GET.items() if key != "page"]
         if number > 1:
             query.append(("page", str(number)))
+        query.sort(key=lambda pair: pair[0])
         return self.request.path_url + (f"?{urlencode(query)}" if query else "")
 
 
@@ -48,7 +49,7 @@ def page_of(session: Session, request: Request, ids: Any, *, default_size: int, 
     count = session.scalar(sa.select(sa.func.count()).select_from(ids.order_by(None).subquery())) or 0
     size = min(_positive(request.GET.get("page_size")) or default_size, max_size)
     last = max(1, -(-count // size))
-    wanted = request.GET.get("page", "1")
+    wanted = request.GET.get("page") or "1"
     number = last if wanted == "last" else _positive(wanted)
     if number is None or number > last:
         raise NotFound("Invalid page.")
@@ -57,6 +58,7 @@ def page_of(session: Session, request: Request, ids: Any, *, default_size: int, 
 
 
 def _positive(text: str | None) -> int | None:
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 9:
+    if text is None or not text.isascii() or not text.isdigit():
         return None
-    return int(text) or None
+    # Some number that is too large for anything: the text may have a million digits.
+    return int(text) or None if len(text) < 10 else 10**9
