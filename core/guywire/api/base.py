@@ -51,9 +51,10 @@ class Resource:
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        self.session: Session = request.db
         self.runtime: Runtime = request.runtime
         self.identity: Identity = require(request.identity, request.method, self.kind, manager=self.manager)
+        # Only now: opening the session of an unsafe request takes the write lock, which strangers must not.
+        self.session: Session = request.db
 
     # What a subclass refines
 

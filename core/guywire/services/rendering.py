@@ -181,13 +181,14 @@ def render_within(session: Session, renderer: Renderer, config: Config, now: dat
     return bool(store(session, [rendering], now))
 
 
-def refresh(factory: SessionFactory, renderer: Renderer, config_ids: Sequence[uuid.UUID], now: datetime) -> None:
-    """Render configurations: read, render without holding a transaction, store."""
+def refresh(factory: SessionFactory, renderer: Renderer, config_ids: Sequence[uuid.UUID], now: datetime) -> int:
+    """Render configurations: read, render without holding a transaction, store. Returns how many there were."""
     with reading(factory) as session:
         inputs = read_inputs(session, renderer, config_ids)
     renderings = [renderer.render(each) for each in inputs]
     with writing(factory) as session:
         store(session, renderings, now)
+    return len(renderings)
 
 
 def stale_config_ids(session: Session, limit: int) -> list[uuid.UUID]:
@@ -207,10 +208,10 @@ def refresh_all(factory: SessionFactory, renderer: Renderer, clock: Callable[[],
     while True:
         with reading(factory) as session:
             config_ids = stale_config_ids(session, BATCH)
-        if not config_ids:
+        rendered = refresh(factory, renderer, config_ids, clock()) if config_ids else 0
+        if not rendered:
             return count
-        refresh(factory, renderer, config_ids, clock())
-        count += len(config_ids)
+        count += rendered
 
 
 def mark_all_if_renderer_changed(session: Session, fingerprint: str) -> bool:
