@@ -7,12 +7,11 @@ import logging
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from typing import Any
 
 import orjson
 
-import guywire
 from guywire import archive
 from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid, JSONObject
 from guywire.models import Template
@@ -59,7 +58,11 @@ class Renderer:
 
     def fingerprint(self) -> str:
         """What else decides the bytes of all archives: the versions of the code and the global variables."""
-        facts = [guywire.__version__, version("netjsonconfig"), sorted(self.backends), self.global_context]
+        packages = {type(backend).__module__.partition(".")[0] for backend in self.backends.values()}
+        installed = packages_distributions()
+        distributions = {"guywire", "netjsonconfig"}.union(*(installed.get(package, ()) for package in packages))
+        versions = {name: version(name) for name in sorted(distributions)}
+        facts = [versions, sorted(self.backends), self.global_context]
         return hashlib.sha256(orjson.dumps(facts)).hexdigest()
 
     def validate(
