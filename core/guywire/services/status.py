@@ -99,7 +99,7 @@ def explanation_of(facts: Facts) -> str:
         return "The device has downloaded this configuration and has not reported on it yet."
     if facts.overtaken:
         return (
-            "The device has downloaded another configuration since its last report and has to download this one again."
+            "The device has downloaded another configuration since its last report, so it has to download this one."
         )
     if facts.reported_status is not None:
         return "The configuration has changed since the one that the device last reported on."
@@ -159,10 +159,10 @@ def record_reported(facts: Facts, status: str, reason: str | None, now: datetime
 def record_deactivation(facts: Facts, emptied: bool) -> None:
     """The operator takes the device out of service; to be called when the emptied configuration is rendered.
 
-    ``emptied``: the bytes changed by that. Otherwise the configuration was empty before, and a device that was never
-    given another one, or has reported on this one, has nothing left to do.
+    ``emptied``: the bytes changed by that. A device has nothing left to do if it has already reported on the empty
+    configuration and has not been given another one since, or if it was never given anything and nothing changed.
     """
-    nothing_to_do = not emptied and (facts.served_checksum is None or status_of(facts) in REPORTABLE)
+    nothing_to_do = status_of(facts) in REPORTABLE or (facts.served_checksum is None and not emptied)
     facts.lifecycle = DEACTIVATED if nothing_to_do else DEACTIVATING
     facts.status = status_of(facts)
 
