@@ -24,6 +24,100 @@ class Case:
     device_os: str = ""
 
 
+BASIC = {
+    "general": {"timezone": "Europe/Rome", "ula_prefix": "fd8e:f40a:6701::/48"},
+    "ntp": {"enabled": True, "server": ["0.openwrt.pool.ntp.org", "1.openwrt.pool.ntp.org"]},
+    "dns_servers": ["9.9.9.9", "1.1.1.1"],
+    "dns_search": ["example.com"],
+    "interfaces": [
+        {
+            "name": "lan",
+            "type": "bridge",
+            "bridge_members": ["eth0", "wlan0"],
+            "addresses": [{"proto": "static", "family": "ipv4", "address": "{{lan}}", "mask": 24}],
+        },
+        {"name": "eth1", "type": "ethernet", "network": "wan", "addresses": [{"proto": "dhcp", "family": "ipv4"}]},
+        {
+            "name": "lo",
+            "type": "loopback",
+            "addresses": [{"proto": "static", "family": "ipv4", "address": "127.0.0.1", "mask": 8}],
+        },
+    ],
+    "led": [{"name": "USB1", "sysfs": "tp-link:green:usb1", "trigger": "usbdev", "dev": "1-1.1", "interval": 50}],
+}
+
+WIFI = {
+    "radios": [
+        {"name": "radio0", "phy": "phy0", "protocol": "802.11n", "channel": 11, "channel_width": 20, "country": "IT"},
+        {"name": "radio1", "phy": "phy1", "protocol": "802.11ac", "channel": 36, "channel_width": 80, "country": "IT"},
+    ],
+    "interfaces": [
+        {
+            "name": f"wlan{number}",
+            "type": "wireless",
+            "wireless": {
+                "radio": f"radio{number}",
+                "mode": "access_point",
+                "ssid": "{{ssid}}",
+                "network": ["lan"],
+                "encryption": {"protocol": "wpa2_personal", "cipher": "auto", "key": "{{key}}"},
+            },
+        }
+        for number in range(2)
+    ],
+}
+
+MANAGEMENT = {
+    "firewall": [
+        {"config_name": "defaults", "input": "ACCEPT", "output": "ACCEPT", "forward": "REJECT"},
+        {"config_name": "zone", "config_value": "lan", "name": "lan", "network": ["lan"], "input": "ACCEPT"},
+        {"config_name": "rule", "config_value": "ssh", "src": "wan", "dest_port": "22", "target": "ACCEPT"},
+    ],
+    "files": [
+        {"path": "/etc/banner", "mode": "0644", "contents": "One of the fleet\n"},
+        {"path": "/etc/openwisp/pre-reload-hook", "mode": "0755", "contents": "#!/bin/sh\nexit 0\n"},
+    ],
+    "routes": [{"device": "eth1", "destination": "192.168.4.0/24", "next": "192.168.2.2", "cost": 2}],
+    "openvpn": [
+        {
+            "name": "management",
+            "mode": "p2p",
+            "proto": "udp",
+            "dev": "tun0",
+            "dev_type": "tun",
+            "remote": [{"host": "vpn.example.com", "port": 1194}],
+            "ca": "/etc/x509/ca.pem",
+            "cert": "/etc/x509/cert.pem",
+            "key": "/etc/x509/key.pem",
+            "nobind": True,
+            "pull": True,
+        }
+    ],
+}
+
+
+def fleet(size: int) -> list[Case]:
+    """Access points that share three templates; each has its hostname, uplink, address and Wi-Fi network."""
+    return [
+        Case(
+            {
+                "general": {"hostname": f"ap-{number:05}"},
+                "interfaces": [{"name": "eth1", "type": "ethernet", "mtu": 1400 + number % 100}],
+            },
+            [BASIC, WIFI, MANAGEMENT],
+            {
+                "name": f"ap-{number:05}",
+                "id": f"{number:032x}",
+                "key": f"password of {number}",
+                "ssid": f"Site {number}",
+                "lan": f"10.{number >> 8 & 255}.{number & 255}.1",
+            },
+            "OpenWrt 23.05.3",
+        )
+        for number in range(size)
+    ]
+
+
 class Generator:
     """Configurations from a seed: the same seed always gives the same ones."""
 

@@ -22,6 +22,7 @@ from guywire.archive import compress, pack
 from guywire.backends import OpenWisp, OpenWrt
 from guywire.backends.converters import Block
 from guywire.backends.engine import Engine
+from guywire.backends.layers import filled_in
 from guywire.backends.memo import Memo
 from guywire.backends.netjson import NetjsonBackend, uses_dsa
 from guywire.backends.refusals import STUMBLES
@@ -32,6 +33,7 @@ from netjson_generator import Case, Generator
 from netjsonconfig.backends.openwisp.renderer import OpenWrtRenderer as OpenWispRenderer
 from netjsonconfig.backends.openwrt.renderer import OpenWrtRenderer
 from netjsonconfig.exceptions import ValidationError
+from netjsonconfig.utils import evaluate_vars
 
 PAIRS = [(OpenWrt(), netjsonconfig.OpenWrt), (OpenWisp(), netjsonconfig.OpenWisp)]
 HOST = {"general": {"hostname": "router"}}
@@ -161,6 +163,20 @@ def test_variables_in_the_values_of_variables_behave_as_in_netjsonconfig(
     context = {"a": "<{{b}}>", "b": "[{{ a }}]", "unused": "{{a}}"}
     case = Case(HOST | {"custom": [{"config_name": "x", "value": text}]}, [], context)
     assert archive(backend, case) == stock_archive(stock, case)
+
+
+def test_variables_are_replaced_as_in_netjsonconfig() -> None:
+    pieces = ["{{", "}}", "{", "}", " ", "\n", "a", "b", "ab", "{{a}}", "{{ b }}", "{{ab }}", "{{c}}", "é", "_"]
+    chance = random.Random(5)
+    for _ in range(3000):
+        text, *values = ("".join(chance.choices(pieces, k=chance.randrange(9))) for _ in range(4))
+        context = dict(zip(("a", "b", "ab"), values, strict=True))
+        assert filled_in([text], context) == evaluate_vars([text], context), (text, context)
+
+
+def test_a_megabyte_of_spaces_takes_no_longer_than_other_text() -> None:
+    text = "{{" + " " * 1_000_000 + "x {{a}}"
+    assert filled_in(text, {"a": 1}) == text.replace("{{a}}", "1")
 
 
 @each_backend

@@ -49,7 +49,7 @@ class Engine(BaseBackend):  # type: ignore[misc]
         return merge_config(base, config, self._get_merge_config_identifiers(config))
 
     def _evaluate_vars(self, config: Any, context: Any) -> dict[str, Any]:
-        sections = filled_in(config, context)
+        sections = filled_in(config, context or {})
         return {name: Section(value) if isinstance(value, list) else value for name, value in sections.items()}
 
     def validate(self) -> None:

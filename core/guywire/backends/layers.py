@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Self
 
 import orjson
-from netjsonconfig.utils import evaluate_vars
 
 from guywire.interfaces import ConfigurationInvalid
+
+_VARIABLE = re.compile(r"\{\{\s*+(\w*+)\s*+\}\}")
 
 
 class Shared(dict[str, Any]):
@@ -22,15 +24,15 @@ class Shared(dict[str, Any]):
         return type(self)(self)
 
 
+# netjsonconfig's messages name the type of what cannot be merged.
+Shared.__name__ = "dict"
+
+
 class Section(list[Any]):
     """A list of plain JSON that is copied as such: ``deepcopy`` would look for cycles and classes."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> list[Any]:
         return [filled_in(item, {}) for item in self]
-
-
-# netjsonconfig's messages name the type of what cannot be merged.
-Shared.__name__ = "dict"
 
 
 def encoded(tree: Any) -> bytes:
@@ -50,10 +52,10 @@ def parsed(text: bytes) -> Any:
     return json.loads(text, object_hook=Shared)
 
 
-def filled_in(tree: Any, context: Mapping[str, Any] | Verbatim) -> Any:
+def filled_in(tree: Any, context: Mapping[str, Any]) -> Any:
     """A copy of the tree that shares nothing with it, each ``{{ variable }}`` of the context replaced by its value."""
     if isinstance(tree, str):
-        return evaluate_vars(tree, context) if "{{" in tree else tree
+        return _substituted(tree, context) if "{{" in tree else tree
     if isinstance(tree, dict):
         return {key: filled_in(value, context) for key, value in tree.items()}
     if isinstance(tree, list):
@@ -61,18 +63,16 @@ def filled_in(tree: Any, context: Mapping[str, Any] | Verbatim) -> Any:
     return tree
 
 
-class Verbatim:
-    """A context whose values arrive in the configuration as they are.
+def _substituted(text: str, context: Mapping[str, Any]) -> str:
+    """The text with its variables replaced, one name after the other: a value may hold a variable of a later turn.
 
-    netjsonconfig hands them to ``re.sub`` as replacement templates, in which a backslash is special: the Wi-Fi
-    password ``pa\\nss`` would get a line break. Only what is used is converted.
+    netjsonconfig does the same with values as replacement templates, in which a backslash is special: the Wi-Fi
+    password ``pa\\nss`` would get a line break. And its pattern needs hours for a megabyte of spaces.
     """
-
-    def __init__(self, context: Mapping[str, Any]) -> None:
-        self._context = context
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._context
-
-    def __getitem__(self, name: str) -> str:
-        return str(self._context[name]).replace("\\", r"\\")
+    names = _VARIABLE.findall(text)
+    for name in names:
+        if name in context:
+            value = str(context[name])
+            place = _VARIABLE if len(names) == 1 else re.compile(rf"\{{\{{\s*+{name}\s*+\}}\}}")
+            text = place.sub(lambda _, value=value: value, text)  # type: ignore[misc]
+    return text

@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from guywire.interfaces import ArchiveFile, JSONObject
 
 from .engine import Engine, OpenWispEngine, OpenWrtEngine
-from .layers import Verbatim, encoded, parsed
+from .layers import encoded, parsed
 from .refusals import STUMBLES, refusing
 
 _OPENWRT_RELEASE = re.compile(r"openwrt\s*(\d+)", re.ASCII | re.IGNORECASE)
@@ -50,12 +50,8 @@ class NetjsonBackend:
         self, config: JSONObject, templates: Sequence[JSONObject], context: Mapping[str, Any], device_os: str
     ) -> Engine:
         with refusing():
-            engine = self.engine(
-                parsed(encoded(config)),
-                templates=list(templates),
-                context=Verbatim(context),
-                dsa=uses_dsa(device_os),
-            )
+            layer, dsa = parsed(encoded(config)), uses_dsa(device_os)
+            engine = self.engine(layer, templates=list(templates), context=context, dsa=dsa)
             try:
                 engine.validate()
             except STUMBLES:
