@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import packages_distributions, version
 from typing import Any
@@ -113,16 +114,19 @@ class Renderer:
         context = template_context(template.default_values, self.global_context)
         return archive.compress(archive.pack(self.files(template.backend, template.config, context)))
 
-    def _backend(self, backend_id: str) -> ConfigBackend:
-        try:
-            return self.backends[backend_id]
-        except KeyError:
+    @contextmanager
+    def _backend(self, backend_id: str) -> Iterator[ConfigBackend]:
+        backend = self.backends.get(backend_id)
+        if backend is None:
             message = f'The backend "{backend_id}" is not available; is its plugin installed and not blocked?'
-            raise ConfigurationInvalid(message) from None
-
-    def _surprise(self, backend_id: str, error: Exception) -> ConfigurationInvalid:
-        log.error("the backend %s failed unexpectedly", backend_id, exc_info=error)
-        return ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}')
+            raise ConfigurationInvalid(message)
+        try:
+            yield backend
+        except ConfigurationInvalid:
+            raise
+        except Exception as error:
+            log.exception("the backend %s failed unexpectedly", backend_id)
+            raise ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}') from error
 
     def _culprit(self, inputs: Inputs) -> uuid.UUID | None:
         """The first template with which the layers below it do not go together, or None: the device's own layer."""
