@@ -75,13 +75,8 @@ class Renderer:
         device_os: str = "",
     ) -> None:
         """Raise ConfigurationInvalid when the backend cannot render this."""
-        backend = self._backend(backend_id)
-        try:
+        with self._backend(backend_id) as backend:
             backend.validate(config, templates, context, device_os)
-        except ConfigurationInvalid:
-            raise
-        except Exception as error:
-            raise self._surprise(backend_id, error) from error
 
     def files(
         self,
@@ -92,13 +87,8 @@ class Renderer:
         device_os: str = "",
     ) -> list[ArchiveFile]:
         """The files of a configuration. Raises ConfigurationInvalid."""
-        backend = self._backend(backend_id)
-        try:
+        with self._backend(backend_id) as backend:
             return backend.render(config, templates, context, device_os)
-        except ConfigurationInvalid:
-            raise
-        except Exception as error:
-            raise self._surprise(backend_id, error) from error
 
     def render(self, inputs: Inputs) -> Rendering:
         """Turn inputs into an archive, or into the error and the template that it comes from."""
