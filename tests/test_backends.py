@@ -83,7 +83,7 @@ def test_devices_that_share_templates_do_not_share_results(backend: NetjsonBacke
     """One thing at a time changes between these renderings, so a memory that forgets an input would show."""
     base = next(case for case in map(_case, range(1000, 2000)) if {"interfaces", "radios", "routes"} <= _sections(case))
     variants = [base]
-    for seed in range(40):
+    for seed in range(25):
         variant, chance = copy.deepcopy(base), random.Random(seed)
         name = chance.choice(sorted(_sections(base) - {"type"}))
         donor = next(case for case in map(_case, range(3000 + 20 * seed, 9000)) if name in _sections(case))
@@ -356,7 +356,7 @@ def _is_plain_json(case: Case) -> bool:
 
 
 @each_backend
-@hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @hypothesis.given(seed=st.integers(0, 10**6))
 def test_spoilt_configurations_render_or_are_refused(backend: NetjsonBackend, stock: Any, seed: int) -> None:
     generator = Generator(seed)
@@ -388,7 +388,7 @@ LAYER = st.dictionaries(
 
 
 @each_backend
-@hypothesis.settings(max_examples=150, deadline=None, derandomize=True, database=None)
+@hypothesis.settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @hypothesis.given(config=LAYER, templates=st.lists(LAYER, max_size=2), value=JSON)
 def test_any_json_renders_or_is_refused(
     backend: NetjsonBackend, stock: Any, config: Any, templates: Any, value: Any
