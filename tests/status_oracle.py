@@ -99,9 +99,9 @@ class Oracle:
         return next((about for what, about in reversed(self.history) if what == SERVED), None)
 
     @property
-    def last_report(self) -> tuple[str, Hashable] | None:
-        """The router's last verdict and what it was about."""
-        return next((entry for entry in reversed(self.history) if entry[0] != SERVED), None)
+    def last_reported(self) -> Hashable | None:
+        """The bytes that the router's last report was about."""
+        return next((about for what, about in reversed(self.history) if what != SERVED), None)
 
     @property
     def verdict(self) -> str | None:
@@ -142,17 +142,16 @@ class Oracle:
             return "silent"
         if self.last_served == self.desired:
             return "busy"
-        if self.last_report is None:
+        if self.last_reported is None:
             return "behind its download"
         if self._given_something_else_since_its_report():
             return "elsewhere"
         return "behind its report"
 
     def _given_something_else_since_its_report(self) -> bool:
-        assert self.last_report is not None
         for what, about in reversed(self.history):
             if what != SERVED:
                 return False
-            if about != self.last_report[1]:
+            if about != self.last_reported:
                 return True
         return False
