@@ -43,13 +43,15 @@ class KeyRingFile(KeyRing):
     def _follow(self) -> None:
         try:
             stamp = _stamp(self._path)
-            if stamp != self._stamp:
-                self._hold(*read_key_ring(self._path.read_text()))
-                self._stamp = stamp
-                log.info("key ring read again: %s", self._path)
-        except (OSError, KeyRingMissing) as error:
-            # The keys in memory still open everything that they opened a moment ago.
-            log.error("the key ring cannot be read again: %s", error)
+        except FileNotFoundError:
+            # Somebody moved it away. The keys in memory are still those of the database.
+            log.error("the key ring is gone: %s", self._path)
+            return
+        if stamp != self._stamp:
+            # A ring that cannot be read must raise: what an old key seals now could be lost when that key is dropped.
+            self._hold(*read_key_ring(self._path.read_text()))
+            self._stamp = stamp
+            log.info("key ring read again: %s", self._path)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -98,7 +100,12 @@ def create_key_ring(path: Path) -> KeyRing:
 
 def replace_key_ring(path: Path, ring: KeyRing) -> None:
     """Put ``ring`` into the file ``path`` in one step, so that no reader ever sees half a ring."""
-    os.replace(_draft(path, ring), path)
+    draft = _draft(path, ring)
+    status = path.stat()
+    if (status.st_uid, status.st_gid) != (os.geteuid(), os.getegid()):
+        # Root rotates the keys of a server that runs as somebody else.
+        os.chown(draft, status.st_uid, status.st_gid)
+    os.replace(draft, path)
 
 
 def _draft(path: Path, ring: KeyRing) -> Path:

@@ -11,6 +11,8 @@ import structlog
 
 from guywire.settings import SettingInvalid, Settings
 
+_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+
 _QUIET = ("alembic", "sqlalchemy")
 """Libraries that tell every step at INFO; SQLAlchemy even the parameters, secrets among them."""
 
@@ -22,8 +24,8 @@ def configure_logging(settings: Settings, stream: TextIO | None = None) -> None:
     """
     stream = sys.stderr if stream is None else stream
     level = settings.log_level.upper()
-    if level not in logging.getLevelNamesMapping():
-        raise SettingInvalid(f"guywire.log_level: {settings.log_level!r} is none of DEBUG, INFO, WARNING, ERROR")
+    if level not in _LEVELS:
+        raise SettingInvalid(f"guywire.log_level: {settings.log_level!r} is none of {', '.join(_LEVELS)}")
     shared = _shared_processors()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(

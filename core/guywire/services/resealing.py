@@ -1,0 +1,156 @@
+"""Seals secrets anew with the first key of the ring, while the servers go on.
+
+Nothing here drops a key: that is for the one who has seen that ``count_old`` finds nothing any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Connection, Engine
+
+from guywire.db import WRITES, is_overload
+from guywire.registry import Registry
+from guywire.sealing import KeyRing, SealBroken, SealedBytes
+
+BATCH = 200
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True)
+class SealedColumn:
+    """One column that holds sealed values, and the primary key of its table."""
+
+    table: sa.Table
+    name: str
+    purpose: str
+
+    @property
+    def raw(self) -> Any:
+        """The column as it is stored."""
+        return sa.type_coerce(self.table.c[self.name], sa.LargeBinary)
+
+    @property
+    def key(self) -> Sequence[sa.Column[Any]]:
+        """The columns that say which row."""
+        return list(self.table.primary_key.columns)
+
+
+def sealed_columns(registry: Registry) -> Iterator[SealedColumn]:
+    """All sealed columns of the core and of the loaded plugins."""
+    tables = {table for source in registry.migrations for table in source.metadata.tables.values()}
+    for table in sorted(tables, key=lambda table: table.name):
+        for column in table.columns:
+            if isinstance(column.type, SealedBytes):
+                yield SealedColumn(table, column.name, column.type.purpose)
+
+
+def foreign_owners(engine: Engine, registry: Registry) -> list[str]:
+    """Plugins that have tables here but are not loaded: nobody knows which of their columns are sealed."""
+    loaded = {f"alembic_version_{source.owner}" for source in registry.migrations}
+    names = {name for name in sa.inspect(engine).get_table_names() if name.startswith("alembic_version_")}
+    return sorted(name.removeprefix("alembic_version_") for name in names - loaded)
+
+
+def count_old(engine: Engine, ring: KeyRing, column: SealedColumn) -> int:
+    """How many values another key than the ring's first one sealed."""
+    with engine.connect() as connection:
+        return connection.scalar(sa.select(sa.func.count()).select_from(column.table).where(_is_old(column, ring))) or 0
+
+
+def _is_old(column: SealedColumn, ring: KeyRing) -> Any:
+    prefix = ring.prefix
+    # By value, not by parameter type: a sealed column would seal the prefix that it is compared with.
+    start = sa.func.substr(column.raw, 1, len(prefix), type_=sa.LargeBinary)
+    return sa.and_(column.raw.is_not(None), start != sa.literal(prefix, sa.LargeBinary))
+
+
+def reseal(
+    engine: Engine, ring: KeyRing, column: SealedColumn, advance: Callable[[int], None] = lambda count: None
+) -> list[str]:
+    """Seal the old values of a column anew, a batch to a transaction.
+
+    Returns a line for each value that no key of the ring opens; those stay as they are. Can be interrupted anywhere
+    and begun again.
+    """
+    broken: list[str] = []
+    after: Any = None
+    while True:
+        rows = _with_patience(partial(_reseal_batch, engine, ring, column, after, broken))
+        if not rows:
+            return broken
+        advance(len(rows))
+        after = rows[-1]
+
+
+def _reseal_batch(engine: Engine, ring: KeyRing, column: SealedColumn, after: Any, broken: list[str]) -> list[Any]:
+    """The keys of the rows of one batch, the first after the key ``after``."""
+    key = column.key
+    statement = sa.select(*key, column.raw.label("sealed")).where(_is_old(column, ring)).order_by(*key).limit(BATCH)
+    if after is not None:
+        # Rows that cannot be opened stay old: without this they would come again and again.
+        statement = statement.where(sa.tuple_(*key) > sa.tuple_(*after) if len(key) > 1 else key[0] > after[0])
+    failed = []
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        rows = connection.execute(statement).all()
+        for *values, sealed in rows:
+            try:
+                plain = ring.open(bytes(sealed), column.purpose)
+            except SealBroken as error:
+                failed.append(f"{column.table.name} {', '.join(map(str, values))}: {error}")
+                continue
+            _replace(connection, column, values, bytes(sealed), ring.seal(plain, column.purpose))
+    broken += failed
+    return [tuple(row[:-1]) for row in rows]
+
+
+def _replace(connection: Connection, column: SealedColumn, values: Sequence[Any], old: bytes, new: bytes) -> None:
+    connection.execute(
+        sa.update(column.table)
+        # Whoever changed the value meanwhile sealed it with the new key already.
+        .where(*(part == value for part, value in zip(column.key, values, strict=True)))
+        .where(column.raw == sa.literal(old, sa.LargeBinary))
+        .values({column.name: sa.literal(new, sa.LargeBinary)})
+    )
+
+
+def wait_for_older_transactions(engine: Engine, pause: Callable[[float], None] = time.sleep) -> bool:
+    """Wait until the transactions are over that may have sealed something before the ring was replaced.
+
+    Returns False when one of them lasts longer than a minute.
+    """
+    if engine.dialect.name == "sqlite":
+        # There is one writer at a time: whoever holds the lock after them knows that they are over.
+        _with_patience(partial(_take_lock, engine))
+        return True
+    deadline = time.monotonic() + _PATIENCE
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        mine = connection.scalar(sa.text("SELECT txid_current()"))
+        oldest = sa.text("SELECT txid_snapshot_xmin(txid_current_snapshot())")
+        while connection.scalar(oldest) <= mine:
+            if time.monotonic() > deadline:
+                return False
+            pause(0.2)
+    return True
+
+
+def _take_lock(engine: Engine) -> None:
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        connection.execute(sa.text("SELECT 1"))
+
+
+def _with_patience(work: Callable[[], Any]) -> Any:
+    """Do ``work``, again and again while the database is busy, for a minute."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return work()
+        except sa.exc.DBAPIError as error:
+            if not is_overload(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
