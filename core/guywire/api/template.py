@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import Annotated, Any
 
+import orjson
 import sqlalchemy as sa
 from pyramid.request import Request
 from pyramid.response import Response
@@ -68,15 +70,14 @@ class TemplateResource(Resource):
 
     @override
     def update(self, row: Template, fields: dict[str, Any]) -> None:
-        was_enabled = row.default or row.required
-        before = (row.backend, row.config, row.default_values)
+        before = _Reach.of(row), _content(row)
         self._apply(row, fields)
         row.modified = self.now
         self._refuse_strangers(row)
         self.session.flush()
-        if (row.default or row.required) and not was_enabled:
+        if _Reach.of(row).exceeds(before[0]):
             add_to_existing(self.session, row)
-        elif (row.backend, row.config, row.default_values) != before:
+        elif _content(row) != before[1]:
             mark_stale(self.session, dependents_of_template(row.id))
 
     @override
@@ -166,6 +167,31 @@ class TemplateResource(Resource):
         )
         if stranger is not None:
             raise Invalid({"organization": ["The template is in use by devices of another organization."]})
+
+
+@dataclass(frozen=True, slots=True)
+class _Reach:
+    """Which devices have a template without being told to."""
+
+    required: bool
+    default: bool
+    organization_id: uuid.UUID | None
+    backend: str
+
+    @classmethod
+    def of(cls, template: Template) -> _Reach:
+        return cls(template.required, template.default, template.organization_id, template.backend)
+
+    def exceeds(self, before: _Reach) -> bool:
+        """Whether there may be devices that should have the template now and did not have to have it before."""
+        if (self.organization_id, self.backend) != (before.organization_id, before.backend):
+            return self.required or self.default
+        return self.required > before.required or self.default > before.default
+
+
+def _content(template: Template) -> bytes:
+    """What devices render of a template. As bytes: Python takes 1 for true, and keys in another order for the same."""
+    return orjson.dumps([template.config, template.default_values])
 
 
 configuration = APIService(
