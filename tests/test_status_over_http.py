@@ -72,10 +72,7 @@ class Story:
         vars(self).update(changes)
         layers = LAYERS if self.is_attached else WITHOUT_TEMPLATE
         config = {"config": layers[self.layer], "templates": [self.template_id] if self.is_attached else []}
-        if self.oracle.lifecycle != ACTIVE:
-            status = 403
-        else:
-            status = 400 if self.content == BROKEN else 200
+        status = 403 if self.oracle.lifecycle != ACTIVE else 400 if self.content == BROKEN else 200
         self.admin.patch(f"device/{self.device['id']}/", {"config": config}, status=status)
         if status != 200:
             vars(self).update(before)
