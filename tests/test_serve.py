@@ -1,0 +1,313 @@
+"""``guywire serve``, ``guywire worker`` and ``pserve`` as processes: they answer, heal and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from guywire.cli import web
+from guywire.cli.supervisor import Backoff, Supervisor
+from guywire.settings import Settings
+
+ROOT = Path(__file__).parent.parent
+INI = ROOT / "development.ini"
+FIXTURE = ROOT / "tests/contract/fixture.json"
+TOKEN = "1111bbbbccccddddeeeeffff0000111122223333"
+ORGANIZATION = "00000000-0000-4000-8000-000000000011"
+
+
+def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+    """What ``condition`` returns as soon as it is true."""
+    deadline = time.monotonic() + seconds
+    while not (result := condition()):
+        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
+        time.sleep(0.05)
+    return result
+
+
+class Instance:
+    """An installation in a folder of its own, with a server that can be started."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.port = free_port()
+        self.environ = {
+            name: value for name, value in os.environ.items() if not name.startswith(("GUYWIRE_", "PYTHONWARN"))
+        } | {"GUYWIRE_DATA_DIR": str(folder), "GUYWIRE_HTTP_PORT": str(self.port)}
+        self.log = folder / "log"
+
+    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "guywire.cli", *map(str, arguments)],
+            env=self.environ,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    @contextmanager
+    def started(self, *command: object) -> Iterator[subprocess.Popen[bytes]]:
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                list(map(str, command)), env=self.environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        family: set[int] = set()
+        try:
+            yield process
+            family = set(descendants(process.pid))
+        finally:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            for pid in family:
+                if is_alive(pid):
+                    os.kill(pid, signal.SIGKILL)
+
+    def serve(self, *options: str) -> Any:
+        return self.started(sys.executable, "-m", "guywire.cli", "serve", INI, *options)
+
+    def answers(self) -> bool:
+        try:
+            response = requests.get(f"http://127.0.0.1:{self.port}/api/v1/controller/device/", timeout=5)
+        except requests.ConnectionError:
+            return False
+        return response.status_code == 401
+
+    def logged(self, text: str) -> bool:
+        return text in self.log.read_text()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def processes() -> dict[int, tuple[int, str]]:
+    """Parent and command line of all processes that are not zombies."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit():
+            continue
+        try:
+            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
+            command = (folder / "cmdline").read_text().replace("\0", " ")
+        except OSError:
+            continue
+        if state != "Z":
+            found[int(folder.name)] = int(parent), command
+    return found
+
+
+def descendants(ancestor: int) -> dict[int, str]:
+    everybody = processes()
+    found: dict[int, str] = {}
+    waiting = [ancestor]
+    while waiting:
+        parent = waiting.pop()
+        for pid, (its_parent, command) in everybody.items():
+            if its_parent == parent:
+                found[pid] = command
+                waiting.append(pid)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    return pid in processes()
+
+
+def workers(server: int) -> list[int]:
+    return [pid for pid, command in descendants(server).items() if " worker " in command]
+
+
+def web_processes(server: int) -> list[int]:
+    return [pid for pid, command in descendants(server).items() if " serve " in command]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a migrated database in which the fixture's users are, and its key ring."""
+    instance = Instance(tmp_path_factory.mktemp("prepared"))
+    for arguments in (("migrate", INI), ("bootstrap", INI, FIXTURE)):
+        result = instance.run(*arguments)
+        assert result.returncode == 0, result.stderr
+    return instance.folder
+
+
+@pytest.fixture
+def instance(tmp_path: Path, prepared: Path) -> Instance:
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
+    return Instance(tmp_path)
+
+
+def test_it_serves_and_heals_and_stops(instance: Instance) -> None:
+    with instance.serve() as server:
+        eventually(instance.answers, "the first answer")
+        eventually(lambda: instance.logged("worker started"), "the worker")
+
+        [web_process] = web_processes(server.pid)
+        os.kill(web_process, signal.SIGKILL)
+        eventually(lambda: web_processes(server.pid) not in ([], [web_process]), "another web process")
+        eventually(instance.answers, "an answer of another web process")
+
+        [worker] = workers(server.pid)
+        os.kill(worker, signal.SIGKILL)
+        eventually(lambda: workers(server.pid) not in ([], [worker]), "another worker")
+        eventually(lambda: instance.log.read_text().count("worker started") == 2, "another worker at work")
+
+        family = descendants(server.pid)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(30) == 0
+    assert not family.keys() & processes().keys()
+    assert instance.logged("worker stopped")
+
+
+def test_nothing_survives_a_killed_parent(instance: Instance) -> None:
+    with instance.serve() as server:
+        eventually(instance.answers, "the first answer")
+        eventually(lambda: instance.logged("worker started"), "the worker")
+        family = descendants(server.pid)
+        server.kill()
+        eventually(lambda: not family.keys() & processes().keys(), "the end of all")
+    with instance.serve() as server:
+        eventually(instance.answers, "an answer of the next server")
+
+
+def test_last_polls_are_written_down_at_the_end(instance: Instance) -> None:
+    with instance.serve("--no-worker") as server:
+        eventually(instance.answers, "the first answer")
+        base = f"http://127.0.0.1:{instance.port}"
+        device = requests.post(
+            f"{base}/api/v1/controller/device/",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+            json={
+                "name": "router",
+                "organization": ORGANIZATION,
+                "mac_address": "00:11:22:33:44:55",
+                "config": {"backend": "netjsonconfig.OpenWrt", "config": {"general": {"timezone": "UTC"}}},
+            },
+            timeout=30,
+        ).json()
+        poll = f"{base}/controller/checksum/{device['id']}/?key={device['key']}"
+        for _ in range(3):  # the first one is written at once, the others wait for company
+            assert requests.get(poll, timeout=30).status_code == 200
+        polled_at = datetime.now().astimezone()
+        assert not workers(server.pid)
+        server.send_signal(signal.SIGTERM)
+        server.wait(30)
+    connection = sqlite3.connect(instance.folder / "guywire.sqlite")
+    [[written]] = connection.execute("SELECT last_poll FROM config_state")
+    connection.close()
+    assert abs((datetime.fromisoformat(f"{written}+00:00") - polled_at).total_seconds()) < 1
+
+
+def test_ctrl_c_stops_all_in_order(instance: Instance) -> None:
+    with instance.serve() as server:
+        eventually(instance.answers, "the first answer")
+        family = descendants(server.pid)
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) == 0
+    assert not family.keys() & processes().keys()
+    assert not instance.logged("Unexpected exit")
+
+
+def test_sighup_replaces_the_web_processes(instance: Instance) -> None:
+    with instance.serve("--no-worker") as server:
+        eventually(instance.answers, "the first answer")
+        [before] = web_processes(server.pid)
+        server.send_signal(signal.SIGHUP)
+        eventually(lambda: before not in web_processes(server.pid), "the end of the old web process")
+        eventually(instance.answers, "an answer of the new one")
+
+
+def test_serve_refuses_a_database_that_is_not_up_to_date(tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+    result = instance.run("serve", INI)
+    assert result.returncode == 1
+    assert f"Run: guywire migrate {INI}" in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_serve_refuses_a_port_that_is_taken(instance: Instance) -> None:
+    with socket.create_server(("127.0.0.1", instance.port)):
+        result = instance.run("serve", INI)
+    assert result.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{instance.port}: Address already in use" in result.stderr
+
+
+def test_a_worker_alone_stops_when_asked(instance: Instance) -> None:
+    with instance.started(sys.executable, "-m", "guywire.cli", "worker", INI) as worker:
+        eventually(lambda: instance.logged("worker started"), "the worker")
+        result = instance.run("check", INI)
+        assert result.returncode == 0, result.stdout
+        assert "worker          seen" in result.stdout
+        worker.send_signal(signal.SIGTERM)
+        assert worker.wait(30) == 0
+
+
+def test_pserve_serves_and_says_what_is_missing(instance: Instance) -> None:
+    with instance.started(Path(sys.executable).with_name("pserve"), INI):
+        eventually(instance.answers, "the first answer")
+        assert instance.log.read_text().count("jobs wait for a `guywire worker") == 1
+
+
+class FakeGranian:
+    """Ends like Granian does when a web process dies twice in a row, a given number of times; then like on a signal."""
+
+    def __init__(self, crashes: int) -> None:
+        self.crashes = crashes
+        self.interrupt_signal = False
+        self.served = 0
+
+    def serve(self, **options: Any) -> None:
+        self.served += 1
+        if self.served <= self.crashes:
+            raise SystemExit(1)
+        self.interrupt_signal = True
+
+
+@pytest.mark.parametrize(("settled_after", "served", "code"), [(0.0, 3, 0), (10.0, 1, 1)])
+def test_web_processes_that_die_in_a_row_are_started_again_unless_they_never_started(
+    monkeypatch: pytest.MonkeyPatch, settled_after: float, served: int, code: int
+) -> None:
+    granian = FakeGranian(crashes=2)
+    monkeypatch.setattr(web, "_granian", lambda settings, workers: granian)
+    monkeypatch.setattr(web, "_START_UP", settled_after)
+    monkeypatch.setattr(Backoff, "after", lambda self, lifetime: 0.0)
+    assert web.serve_web(Settings(), 1) == code
+    assert granian.served == served
+
+
+def test_pauses_grow_while_starts_fail_and_shrink_when_one_settles() -> None:
+    backoff = Backoff()
+    assert [backoff.after(1) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
+    assert backoff.after(3600) == 0.5
+
+
+def test_a_process_that_does_not_stop_is_killed(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    stubborn = (
+        "import pathlib, signal, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN);"
+        " pathlib.Path(sys.argv[1]).touch(); time.sleep(60)"
+    )
+    supervisor = Supervisor([sys.executable, "-c", stubborn, str(ready)], patience=0.2)
+    supervisor.start()
+    eventually(ready.exists, "the process")
+    supervisor.stop()
+    assert str(ready) not in " ".join(command for _, command in processes().values())
