@@ -200,7 +200,12 @@ def test_last_polls_are_written_down_at_the_end(instance: Instance) -> None:
                 "name": "router",
                 "organization": ORGANIZATION,
                 "mac_address": "00:11:22:33:44:55",
-                "config": {"backend": "netjsonconfig.OpenWrt", "config": {"general": {"timezone": "UTC"}}},
+                "config": {
+                    "backend": "netjsonconfig.OpenWrt",
+                    "config": {"general": {"timezone": "UTC"}},
+                    "context": {},
+                    "templates": [],
+                },
             },
             timeout=30,
         ).json()
