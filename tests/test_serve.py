@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -210,16 +210,16 @@ def test_last_polls_are_written_down_at_the_end(instance: Instance) -> None:
             timeout=30,
         ).json()
         poll = f"{base}/controller/checksum/{device['id']}/?key={device['key']}"
-        for _ in range(3):  # the first one is written at once, the others wait for company
-            assert requests.get(poll, timeout=30).status_code == 200
-        polled_at = datetime.now().astimezone()
+        assert requests.get(poll, timeout=30).status_code == 200  # written down at once; the next one waits
+        before_last = datetime.now(UTC)
+        assert requests.get(poll, timeout=30).status_code == 200
         assert not workers(server.pid)
         server.send_signal(signal.SIGTERM)
         server.wait(30)
     connection = sqlite3.connect(instance.folder / "guywire.sqlite")
     [[written]] = connection.execute("SELECT last_poll FROM config_state")
     connection.close()
-    assert abs((datetime.fromisoformat(f"{written}+00:00") - polled_at).total_seconds()) < 1
+    assert datetime.fromisoformat(f"{written}+00:00") >= before_last
 
 
 def test_ctrl_c_stops_all_in_order(instance: Instance) -> None:
