@@ -126,7 +126,10 @@ def wait_for_older_transactions(engine: Engine, pause: Callable[[float], None] =
     """
     if engine.dialect.name == "sqlite":
         # There is one writer at a time: whoever holds the lock after them knows that they are over.
-        _with_patience(partial(_take_lock, engine))
+        try:
+            _with_patience(partial(_take_lock, engine))
+        except sa.exc.OperationalError:
+            return False
         return True
     deadline = time.monotonic() + _PATIENCE
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
