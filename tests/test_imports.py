@@ -1,0 +1,104 @@
+"""Imports only point down: the floors of the core, without circles, and never from the core to a plugin.
+
+Read from the source, so that imports under ``TYPE_CHECKING`` and inside functions count as well. This is the map of
+the floors: a new module of the core has to be entered here.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+CORE = ROOT / "core"
+
+FLOORS: list[set[str]] = [
+    {"hookspecs", "interfaces", "events"},
+    {"db", "settings", "errors", "jobs", "sealing", "keyring_file", "passwords", "archive", "logconfig"},
+    {"models", "migrations"},
+    {"plugin", "registry", "security"},
+    {"services", "backends", "runtime", "migration"},
+    {"api", "controller", "requests", "forwarding"},
+    {"builtin", "app", "cli", "testing"},
+]
+
+ROOMS = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+
+@cache
+def modules() -> dict[str, Path]:
+    """The modules of the core and their files."""
+    found = {}
+    for path in sorted((CORE / "guywire").rglob("*.py")):
+        parts = path.relative_to(CORE).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports(module: str) -> Iterator[str]:
+    """The modules that ``module`` imports, of whatever package."""
+    path = modules()[module]
+    package = module if path.name == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                above = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*above, base] if base else above)
+            for alias in node.names:
+                # ``from guywire import api`` means the module, ``from guywire import hookimpl`` the package itself.
+                inner = f"{base}.{alias.name}"
+                yield inner if inner in modules() else base
+
+
+def room_of(module: str) -> str:
+    return module.split(".")[1] if "." in module else ""
+
+
+def own_imports(module: str) -> set[str]:
+    """What ``module`` imports of the core, itself and the package's front door left out."""
+    names = {name for name in imports(module) if name in modules()}
+    return names - {module, "guywire"}
+
+
+def test_every_module_has_its_floor() -> None:
+    assert {room_of(module) for module in modules()} - {""} == set(ROOMS)
+
+
+def test_the_front_door_imports_no_room() -> None:
+    assert own_imports("guywire") == set()
+
+
+@pytest.mark.parametrize("module", [module for module in modules() if module != "guywire"])
+def test_imports_point_down(module: str) -> None:
+    floor = ROOMS[room_of(module)]
+    upwards = sorted(name for name in own_imports(module) if ROOMS[room_of(name)] > floor)
+    assert not upwards, f"{module} (floor {floor}) imports from above: {', '.join(upwards)}"
+
+
+def test_no_circles() -> None:
+    # A package's front door may gather its modules; a module that asks the door of its own package closes a circle.
+    try:
+        TopologicalSorter({module: own_imports(module) for module in modules()}).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' → '.join(reversed(error.args[1]))}")
+
+
+@pytest.mark.parametrize("module", modules())
+def test_the_core_imports_no_plugin(module: str) -> None:
+    # A plugin's package is called guywire_<name>.
+    assert not [name for name in imports(module) if name.startswith("guywire_")]
+
+
+@pytest.mark.parametrize("module", modules())
+def test_every_module_says_what_it_is(module: str) -> None:
+    path = modules()[module]
+    if path.read_text().strip():
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} does not open with a docstring"
