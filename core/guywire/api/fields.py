@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import uuid
 from collections.abc import Callable, Iterable
@@ -12,10 +11,12 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
-from guywire.api.body import FormData
+from guywire.api.body import FormData, parse_json
+from guywire.errors import ParseError
 
 BLANK = "This field may not be blank."
 NULL = "This field may not be null."
+NOT_JSON = "Value must be valid JSON."
 NOT_JSON_OBJECT = "the supplied value is not a JSON object"
 NOT_A_CONFIGURATION = "Unexpected configuration format."
 
@@ -150,11 +151,14 @@ def json_object(wrong: str = NOT_JSON_OBJECT, *, empty: bool = False) -> BeforeV
     """
 
     def validate(value: Any, info: ValidationInfo) -> Any:
-        if _context(info).is_form and isinstance(value, str):
+        if _context(info).is_form:
+            # Text and nothing else: no files, and no fields below this one.
+            if not isinstance(value, str):
+                raise fail(NOT_JSON)
             try:
-                value = json.loads(value)
-            except (ValueError, RecursionError):
-                raise fail("Value must be valid JSON.") from None
+                value = parse_json(value.encode())
+            except ParseError:
+                raise fail(NOT_JSON) from None
         if value is None:
             raise fail(NULL)
         if empty and not value:
