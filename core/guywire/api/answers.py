@@ -33,6 +33,7 @@ from guywire.errors import (
 log = logging.getLogger(__name__)
 
 API = "/api/"
+JSON = "application/json"
 
 
 class Response(PyramidResponse):
@@ -75,12 +76,12 @@ def _render(value: Any, system: dict[str, Any]) -> bytes:
         # No body, and nothing said about its type.
         del response.content_type
         return b""
-    response.content_type = "application/json"
+    response.content_type = JSON
     return dumps(value)
 
 
 def _answer(status: int, body: Any, headers: dict[str, str]) -> Response:
-    response = Response(dumps(body), status=status, content_type="application/json")
+    response = Response(dumps(body), status=status, content_type=JSON)
     response.headers.update(headers)
     return response
 
@@ -93,8 +94,15 @@ def _negotiate(event: Any) -> None:
     format = request.GET.get("format")
     if format not in (None, "json"):
         raise NotFound()
-    if format is None and not request.accept.acceptable_offers(["application/json"]):
+    if format is None and not _takes_json(request.accept):
         raise NotAcceptable()
+
+
+def _takes_json(accept: Any) -> bool:
+    """Whether an Accept header allows JSON, whatever parameters it wants it to have. An empty one allows all."""
+    if not accept.parsed or accept.acceptable_offers([JSON]):
+        return True
+    return any(range.partition(";")[0].strip().lower() == JSON and quality for range, quality, *_ in accept.parsed)
 
 
 def _api_error(error: APIError, request: Request) -> Response:
@@ -169,6 +177,6 @@ def describe(service: APIService) -> dict[str, Any]:
     return {
         "name": service.name.replace("_", " ").title(),
         "description": " ".join((service.description or "").split()),
-        "renders": ["application/json"],
-        "parses": ["application/json", "application/x-www-form-urlencoded", "multipart/form-data"],
+        "renders": [JSON],
+        "parses": [JSON, "application/x-www-form-urlencoded", "multipart/form-data"],
     }
