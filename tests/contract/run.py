@@ -1,0 +1,159 @@
+#!/usr/bin/env python3
+"""Starts a fresh guywire, plays the conformance suite and the examples of the API reference against it, stops it.
+
+    python tests/contract/run.py                           everything
+    python tests/contract/run.py --area device --only '^device-patch'   some scenarios, no examples
+    python tests/contract/run.py --examples 'template'     only examples whose line or title matches
+
+What is not an option of this script goes on to runner.py (--shuffle, --trace, --report ...). The instance lives in a
+temporary folder with an SQLite database; --database gives it the address of another, empty one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+import yaml
+
+HERE = Path(__file__).parent
+ROOT = HERE.parent.parent
+FIXTURE = HERE / "fixture.json"
+LATER_EXAMPLES = HERE / "later_examples.yaml"
+
+_RESULT = re.compile(r"(ok  |FAIL) +(\S+)  (.*)")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--ini", type=Path, default=ROOT / "development.ini")
+    parser.add_argument("--database", metavar="URL", help="an empty database (default: SQLite in a temporary folder)")
+    parser.add_argument("--area", action="append", default=[], help="see runner.py; leaves the examples out")
+    parser.add_argument("--only", action="append", default=[], help="see runner.py; leaves the examples out")
+    parser.add_argument("--examples", metavar="REGEX", help="play only these examples, and no scenarios")
+    parser.add_argument("--keep", action="store_true", help="keep the folder of the instance, with its log")
+    options, passed_on = parser.parse_known_args()
+    chosen = [f"--area={area}" for area in options.area] + [f"--only={only}" for only in options.only]
+    with instance(options.ini, options.database, keep=options.keep) as url:
+        code = 0
+        if options.examples is None:
+            code |= play_scenarios(url, [*chosen, *passed_on])
+        if not chosen:
+            code |= play_examples(url, options.examples or "")
+    return code
+
+
+@contextmanager
+def instance(ini: Path, database: str | None, *, keep: bool) -> Iterator[str]:
+    """The address of a server that runs for this time only."""
+    folder = Path(tempfile.mkdtemp(prefix="guywire-conformance-"))
+    port = free_port()
+    environ = os.environ | {"GUYWIRE_DATA_DIR": str(folder), "GUYWIRE_HTTP_PORT": str(port)}
+    if database is not None:
+        environ["GUYWIRE_SQLALCHEMY_URL"] = database
+    guywire = [sys.executable, "-m", "guywire.cli"]
+    for arguments in (["migrate", ini], ["bootstrap", ini, FIXTURE]):
+        subprocess.run([*guywire, *arguments], env=environ, check=True, stdout=subprocess.DEVNULL)
+    log = folder / "log"
+    with log.open("wb") as stream:
+        server = subprocess.Popen([*guywire, "serve", ini], env=environ, stdout=stream, stderr=stream)
+    try:
+        url = f"http://127.0.0.1:{port}"
+        wait_for(url, server, log)
+        yield url
+    finally:
+        server.send_signal(signal.SIGTERM)
+        server.wait()
+        if errors := [line for line in log.read_text().splitlines() if "Traceback" in line]:
+            print(f"the server logged {len(errors)} tracebacks:\n{log.read_text()[-4000:]}", file=sys.stderr)
+        if keep:
+            print(f"the instance is kept in {folder}")
+        else:
+            remove(folder)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the server answers. SystemExit when it ends instead, or takes longer than a minute."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            requests.get(f"{url}/api/v1/controller/device/", timeout=10)
+            return
+        except requests.ConnectionError:
+            if server.poll() is not None or time.monotonic() > deadline:
+                sys.exit(f"the server did not start:\n{log.read_text()}")
+            time.sleep(0.1)
+
+
+def remove(folder: Path) -> None:
+    for path in folder.iterdir():
+        path.unlink()
+    folder.rmdir()
+
+
+def play_scenarios(url: str, options: list[str]) -> int:
+    """Runs runner.py; its exit code."""
+    command = [
+        *(sys.executable, str(HERE / "runner.py"), "compare", "--base-url", url, "--fixture", str(FIXTURE)),
+        *("--differences", str(HERE / "differences.yaml"), "--later", str(HERE / "later.yaml")),
+    ]
+    return subprocess.run([*command, *options], check=False).returncode
+
+
+def play_examples(url: str, only: str) -> int:
+    """Runs seed_examples.py. What waits for something that is not built may fail, and must not pass unnoticed."""
+    waiting = {line for lines in (yaml.safe_load(LATER_EXAMPLES.read_text()) or {}).values() for line in lines}
+    played = subprocess.run(
+        [sys.executable, str(HERE / "seed_examples.py"), url, str(FIXTURE), "--only", only],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    outcome: dict[str, bool] = {}
+    failures = []
+    for line in played.stdout.splitlines():
+        result = _RESULT.match(line)
+        if result is not None:
+            label = f"{result[2]} {result[3]}"
+            outcome[label] = outcome.get(label, True) and result[1] == "ok  "
+        if result is None or result[1] == "FAIL":
+            failures.append((label if outcome else "", line))
+    for label, line in failures:
+        if label not in waiting and not re.match(r"\d+ passed, ", line):
+            print(line)
+    overdue = sorted(label for label in waiting if outcome.get(label))
+    for label in overdue:
+        print(f"{label!r} passes now: remove it from {LATER_EXAMPLES.name}")
+    strangers = sorted(waiting - set(outcome)) if not only else []
+    for label in strangers:
+        print(f"{label!r} in {LATER_EXAMPLES.name} is no example")
+    passed = sum(outcome.values())
+    failed = sorted(label for label, ok in outcome.items() if not ok and label not in waiting)
+    print(
+        f"examples: {passed} passed, {len(failed)} failed, {len(waiting & set(outcome))} wait for what is not built yet"
+    )
+    if not outcome:
+        print(played.stdout)
+    return int(bool(failed or overdue or strangers or not outcome))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
