@@ -88,7 +88,7 @@ class Resource:
         """A page of the list, newest first."""
         settings = self.runtime.settings
         selected = self._filtered(self.query()).order_by(None)
-        ids = selected.with_only_columns(self.model.id).order_by(self.model.created.desc(), self.model.id)
+        ids = selected.with_only_columns(self.model.id).order_by(self.model.created.desc(), self.model.id.desc())
         page = page_of(
             self.session, self.request, ids, default_size=settings.page_size, max_size=settings.max_page_size
         )

@@ -20,7 +20,7 @@ class Device(Identified, Dated, Base):
         sa.Index("uq_device_organization_name", "organization_id", sa.text("lower(name)"), unique=True),
         sa.UniqueConstraint("organization_id", "mac_normalized"),
         sa.UniqueConstraint("organization_id", "hardware_id"),
-        sa.Index("ix_device_created_id", sa.text("created DESC"), "id"),
+        sa.Index("ix_device_created_id", "created", "id"),
     )
 
     name: Mapped[str] = text(64)

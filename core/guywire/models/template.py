@@ -26,7 +26,7 @@ class Template(Identified, Dated, Base):
             sqlite_where=sa.text("organization_id IS NULL"),
             postgresql_where=sa.text("organization_id IS NULL"),
         ),
-        sa.Index("ix_template_created_id", sa.text("created DESC"), "id"),
+        sa.Index("ix_template_created_id", "created", "id"),
     )
 
     name: Mapped[str] = text(64)

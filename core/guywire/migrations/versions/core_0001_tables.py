@@ -76,6 +76,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_user")),
         sa.UniqueConstraint("username", name=op.f("uq_user_username")),
     )
+    op.create_index("uq_user_email_lower", "user", [sa.text("lower(email)")], unique=True)
     op.create_table(
         "device_group",
         sa.Column("name", sa.String(length=60), nullable=False),
@@ -170,6 +171,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_template")),
         sa.UniqueConstraint("organization_id", "name", name=op.f("uq_template_organization_id_name")),
     )
+    op.create_index("ix_template_created_id", "template", ["created", "id"], unique=False)
     op.create_index(
         "uq_template_shared_name",
         "template",
@@ -246,6 +248,8 @@ def upgrade() -> None:
         sa.UniqueConstraint("organization_id", "hardware_id", name=op.f("uq_device_organization_id_hardware_id")),
         sa.UniqueConstraint("organization_id", "mac_normalized", name=op.f("uq_device_organization_id_mac_normalized")),
     )
+    op.create_index("ix_device_created_id", "device", ["created", "id"], unique=False)
+    op.create_index("uq_device_organization_name", "device", ["organization_id", sa.text("lower(name)")], unique=True)
     op.create_index(op.f("ix_device_group_id"), "device", ["group_id"], unique=False)
     op.create_index(op.f("ix_device_last_ip"), "device", ["last_ip"], unique=False)
     op.create_index(op.f("ix_device_management_ip"), "device", ["management_ip"], unique=False)
