@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import uuid
+from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 from pyramid.config import Configurator
+from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.orm import Session, joinedload
@@ -61,7 +63,9 @@ def poll_view(request: Request) -> Response:
     """A poll that ``answer`` could not settle: do what is missing, then ask it again."""
     runtime: Runtime = request.runtime
     poll = poll_of(request.environ)
-    assert poll is not None
+    if poll is None:
+        # The route's pattern lets a line break at the end pass, the poll's does not.
+        raise HTTPNotFound()
     for _ in range(ATTEMPTS):
         reply = answer(request.registry.poll_reader, poll)
         if reply is not None:
@@ -127,25 +131,41 @@ class _Known:
         self.lifecycle = device.config.state.lifecycle if device.config else status.DEACTIVATED
 
 
-def _identified(request: Request) -> Device | Response:
+def _form(request: Request) -> dict[str, str]:
+    """The fields of the body. One that is no form, or cannot be read as one, has none; a file is no field.
+
+    Routers report what they have, cut off in the middle of a character or with null bytes in it. What a database
+    cannot store is replaced, like bytes that are not UTF-8.
+    """
+    try:
+        fields = request.POST.items()
+    except (ValueError, LookupError, DeprecationWarning):
+        # A malformed multipart body; an encoding that nobody knows, or that WebOb does not like.
+        return {}
+    return {name: value.replace("\0", "\ufffd") for name, value in fields if name and isinstance(value, str)}
+
+
+def _identified(request: Request, form: Mapping[str, str]) -> Device | Response:
     """The device of the path if the form has its key, else the answer that refuses it."""
     session: Session = request.db
     device = _device(session, uuid.UUID(request.matchdict["id"]))
     known = None if device is None else _Known(device, session.get_one(Organization, device.organization_id))
-    refusal = refusal_of(known, request.POST.get("key", ""))
-    if refusal is not None or device is None:
-        return _response(refusal) if refusal is not None else _text("", 404)
+    refusal = refusal_of(known, form.get("key", ""))
+    if refusal is not None:
+        return _response(refusal)
+    assert device is not None
     return device
 
 
 def update_info_view(request: Request) -> Response:
     """The device says what it is: os, model, system."""
-    device = _identified(request)
+    form = _form(request)
+    device = _identified(request, form)
     if isinstance(device, Response):
         return device
     if device.is_deactivated:
         return _text("error: device deactivated", 403)
-    errors = registration.update_info(request.db, request.runtime, device, request.POST, request.now)
+    errors = registration.update_info(request.db, request.runtime, device, form, request.now)
     if errors:
         return _text(json.dumps(errors, indent=4, sort_keys=True), 400)
     return _text("update-info: success")
@@ -153,35 +173,36 @@ def update_info_view(request: Request) -> Response:
 
 def report_status_view(request: Request) -> Response:
     """The device says whether it could apply what it was given."""
-    device = _identified(request)
+    form = _form(request)
+    device = _identified(request, form)
     if isinstance(device, Response):
         return device
-    reported = request.POST.get("status", "")
+    reported = form.get("status", "")
     if not reported:
         return _text('error: missing required parameter "status"\n', 400)
     if reported not in status.REPORTABLE:
         return _text("error: wrong status\n", 403)
     assert device.config is not None
     state = device.config.state
-    devices.record_report(request.db, device, state, reported, request.POST.get("error_reason"), request.now)
+    devices.record_report(request.db, device, state, reported, form.get("error_reason"), request.now)
     return _text(f"report-result: success\ncurrent-status: {state.status}\n")
 
 
 def register_view(request: Request) -> Response:
     """A device introduces itself."""
-    session: Session = request.db
-    form = request.POST
+    form = _form(request)
     address = devices.usable_address(request.remote_addr)
     try:
-        with session.begin_nested():
-            registered = registration.register(session, request.runtime, form, address, request.now)
+        registered = registration.register(request.db, request.runtime, form, address, request.now)
     except registration.RegistrationRefused as refused:
+        request.tm.doom()
+        # Quoted and cut: anybody can write here.
         log.warning(
-            "registration refused: address=%s name=%s mac_address=%s reason=%s",
+            "registration refused: address=%s name=%.80r mac_address=%.80r reason=%s",
             address,
             form.get("name"),
             form.get("mac_address"),
-            refused.body.strip(),
+            " ".join(refused.body.split()),
         )
         return _text(refused.body, refused.status)
     device = registered.device

@@ -18,13 +18,14 @@ from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services import devices
 from guywire.services.accounts import organization_by_secret
-from guywire.services.rendering import render_within
+from guywire.services.rendering import render_anyway
 from guywire.services.templates import assign, assigned_templates, merged, tagged_templates
 
 REQUIRED = ("secret", "name", "mac_address", "backend")
 
 _LIMITS = {"name": 64, "mac_address": 17, "key": 64, "hardware_id": 32, "model": 64, "os": 128, "system": 128}
 _DESCRIPTIVE = ("os", "model", "system")
+_MAX_TAGS = 100
 
 
 class RegistrationRefused(Exception):
@@ -114,6 +115,7 @@ def _create(
         **{name: form.get(name, "") for name in _DESCRIPTIVE},
     )
     management_ip = form.get("management_ip") or None
+    tags = _tags(form)
     errors = _field_errors(device, management_ip)
     if not errors:
         device.key = device.key or devices.generate_key(session, device, consistent)
@@ -123,7 +125,7 @@ def _create(
     session.add(device)
     session.flush()
     _record_addresses(session, runtime, device, address, devices.usable_address(management_ip))
-    tagged = tagged_templates(session, organization.id, form.get("tags", "").split())
+    tagged = tagged_templates(session, organization.id, tags)
     devices.create_config(session, runtime.renderer, device, now, backend=form["backend"], templates=tagged)
     return device
 
@@ -132,6 +134,7 @@ def _update(
     session: Session, runtime: Runtime, device: Device, form: Mapping[str, str], address: str | None, now: datetime
 ) -> None:
     """A device registers again: it keeps its addresses, backend and templates, and says anew what it is."""
+    tags = _tags(form)
     if normalize_mac(form["name"]) != normalize_mac(device.mac_address):
         device.name = form["name"]
     for name in _DESCRIPTIVE:
@@ -144,13 +147,21 @@ def _update(
         raise RegistrationRefused(400, " ".join(errors))
     session.flush()
     _record_addresses(session, runtime, device, address, device.management_ip)
-    tagged = tagged_templates(session, device.organization_id, form.get("tags", "").split())
+    tagged = tagged_templates(session, device.organization_id, tags)
     if device.config is None:
         devices.create_config(session, runtime.renderer, device, now, backend=form["backend"], templates=tagged)
         return
     config_id = device.config.id
     assign(session, config_id, merged(assigned_templates(session, config_id), tagged))
-    render_within(session, runtime.renderer, device.config, now)
+    render_anyway(session, runtime.renderer, device.config, now)
+
+
+def _tags(form: Mapping[str, str]) -> list[str]:
+    """The names of tags in the form. Each is a parameter of a statement, and databases count them."""
+    tags = form.get("tags", "").split()
+    if len(tags) > _MAX_TAGS:
+        raise RegistrationRefused(400, f"Ensure that there are at most {_MAX_TAGS} tags (there are {len(tags)}).")
+    return tags
 
 
 def _record_addresses(
@@ -179,9 +190,7 @@ def _field_errors(device: Device, management_ip: str | None) -> list[str]:
 
 
 def length_errors(value: str, limit: int) -> list[str]:
-    """What is wrong with the length of a text, in the words that agents' logs show, and with its characters."""
-    if "\0" in value:
-        return ["Null characters are not allowed."]
+    """What is wrong with the length of a text, in the words that agents' logs show."""
     if len(value) > limit:
         return [f"Ensure this value has at most {limit} characters (it has {len(value)})."]
     return []
@@ -217,5 +226,5 @@ def update_info(
     normalize_stored(device)
     device.modified = now
     if device.config is not None:
-        render_within(session, runtime.renderer, device.config, now)
+        render_anyway(session, runtime.renderer, device.config, now)
     return {}

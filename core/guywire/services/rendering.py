@@ -172,13 +172,24 @@ def render_within(session: Session, renderer: Renderer, config: Config, now: dat
 
     Raises ConfigurationInvalid when the change cannot be rendered: the transaction should be rolled back then.
     """
-    session.flush()
-    status.raise_inputs_version(session, [config.id])
-    [inputs] = read_inputs(session, renderer, [config.id])
-    rendering = renderer.render(inputs)
+    rendering = _rendered(session, renderer, config)
     if rendering.error is not None:
         raise ConfigurationInvalid(rendering.error)
     return bool(store(session, [rendering], now))
+
+
+def render_anyway(session: Session, renderer: Renderer, config: Config, now: datetime) -> None:
+    """``render_within`` for what a device says of itself: that stands even when nothing can be rendered of it. Its
+    configuration may have been impossible before, which is not its fault.
+    """
+    store(session, [_rendered(session, renderer, config)], now)
+
+
+def _rendered(session: Session, renderer: Renderer, config: Config) -> Rendering:
+    session.flush()
+    status.raise_inputs_version(session, [config.id])
+    [inputs] = read_inputs(session, renderer, [config.id])
+    return renderer.render(inputs)
 
 
 def refresh(factory: SessionFactory, renderer: Renderer, config_ids: Sequence[uuid.UUID], now: datetime) -> int:
