@@ -80,7 +80,7 @@ def _fresh_postgresql(builtin: list[tuple[str, Any]]) -> tuple[str, Callable[[],
         _migrate(_postgresql_url(name), builtin)
         _templates[key] = name
     name = f"test_{uuid.uuid4().hex}"
-    _execute(f"CREATE DATABASE {name} TEMPLATE {_templates[key]} STRATEGY file_copy")
+    _execute(f"CREATE DATABASE {name} TEMPLATE {_templates[key]}")
     return _postgresql_url(name), lambda: _execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
