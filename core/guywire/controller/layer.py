@@ -11,6 +11,9 @@ from guywire.controller.poll import Answer, answer, poll_of
 from guywire.controller.reader import DatabaseReader
 from guywire.runtime import Runtime
 
+NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
+"""What Cornice adds to all answers of Pyramid."""
+
 
 class PollLayer:
     """Answers polls by ``guywire.controller.poll.answer``; all other requests, and polls that need a write, go on."""
@@ -23,6 +26,7 @@ class PollLayer:
         self._database_error = runtime.engine.dialect.loaded_dbapi.Error
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        """Answer the request, or let Pyramid do it."""
         poll = poll_of(environ)
         if poll is not None:
             try:
@@ -46,6 +50,7 @@ def send(reply: Answer, with_body: bool, start_response: Any) -> Iterable[bytes]
                 f"{reply.content_type}; charset=utf-8" if "text" in reply.content_type else reply.content_type,
             ),
             ("Content-Length", str(len(reply.body))),
+            NO_SNIFFING,
             *reply.headers,
         ],
     )

@@ -6,6 +6,7 @@ import logging
 import threading
 import uuid
 from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -40,8 +41,9 @@ class PollLog:
             self.flush()
 
     def last_poll(self, device_id: uuid.UUID, written: datetime | None) -> datetime | None:
-        """The device's last poll: what waits here, else what is ``written``."""
-        return self._waiting.get(device_id, written)
+        """The device's last poll: what waits here or, by another process, what is ``written``, if that is later."""
+        waiting = self._waiting.get(device_id)
+        return max((moment for moment in (waiting, written) if moment is not None), default=None)
 
     def flush(self) -> None:
         """Write everything down. When the database is busy, it waits for the next time."""
@@ -53,11 +55,17 @@ class PollLog:
             with writing(self._runtime.session_factory) as session:
                 session.connection().execute(
                     sa.update(ConfigState)
-                    .where(ConfigState.device_id == sa.bindparam("polled_device"))
+                    .where(ConfigState.device_id == sa.bindparam("polled_device"), _is_older(sa.bindparam("polled_at")))
                     .values(last_poll=sa.bindparam("polled_at")),
                     [{"polled_device": device, "polled_at": polls[device]} for device in sorted(polls)],
                 )
-        except sa.exc.DBAPIError as error:
+        except sa.exc.SQLAlchemyError as error:
+            # Too busy to answer, or even to give us a connection.
             log.warning("last polls cannot be written now: %s", error)
             with self._lock:
                 self._waiting = {**polls, **self._waiting}
+
+
+def _is_older(polled_at: Any) -> Any:
+    """SQL: no later poll is written down. Another process may have been faster with one."""
+    return sa.or_(ConfigState.last_poll.is_(None), ConfigState.last_poll < polled_at)
