@@ -57,6 +57,7 @@ clean: ## remove the environment and what tools left behind; var/ keeps the data
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 
 $(BIN)/python:
+	@echo "Making the environment in $(VENV) and installing into it: about half a minute, once."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "guywire needs Python 3.11: make PYTHON=/path/of/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 
