@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from pyramid.router import Router
+from sqlalchemy.exc import SQLAlchemyError
 
 from guywire.controller.poll import Answer, answer, poll_of
 from guywire.controller.reader import DatabaseReader
@@ -23,7 +24,6 @@ class PollLayer:
         self.registry = router.registry
         self._reader: DatabaseReader = self.registry.poll_reader
         self._poll_log = self.registry.poll_log
-        self._database_error = runtime.engine.dialect.loaded_dbapi.Error
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         """Answer the request, or let Pyramid do it."""
@@ -31,7 +31,8 @@ class PollLayer:
         if poll is not None:
             try:
                 reply = answer(self._reader, poll)
-            except self._database_error:
+            except SQLAlchemyError:
+                # The view meets the same trouble and knows what to say.
                 reply = None
             if reply is not None:
                 if reply.polled:

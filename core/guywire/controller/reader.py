@@ -97,18 +97,24 @@ class DatabaseReader:
 
     def _fetch(self, statement: str, device_id: uuid.UUID) -> Any:
         connection = getattr(self._local, "connection", None)
+        is_new = connection is None
         if connection is None:
             connection = self._local.connection = self._connect()
         try:
             parameters: Any = (device_id.hex,) if self._is_sqlite else {"device_id": device_id}
             return connection.execute(statement, parameters).fetchone()
-        except self._engine.dialect.loaded_dbapi.Error:
-            # The caller asks again through the pool, which finds out what is the matter and says so.
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            # The database may have been restarted since the last poll.
             self._forget()
-            raise
+            if not is_new:
+                return self._fetch(statement, device_id)
+            raise sa.exc.DBAPIError.instance(statement, None, error, type(error)) from error
 
     def _connect(self) -> Any:
-        pooled = self._engine.raw_connection()
+        try:
+            pooled = self._engine.raw_connection()
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise sa.exc.DBAPIError.instance("connect", None, error, type(error)) from error
         pooled.detach()
         connection = pooled.dbapi_connection
         if not self._is_sqlite:
