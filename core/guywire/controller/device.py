@@ -13,7 +13,7 @@ from pyramid.config import Configurator
 from pyramid.httpexceptions import HTTPNotFound
 from pyramid.request import Request
 from pyramid.response import Response
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session, selectinload
 
 from guywire.controller.poll import CONTROLLER_HEADER, Answer, Poll, answer, poll_of, refusal_of
 from guywire.controller.reader import DatabaseReader
@@ -101,13 +101,19 @@ def _record_poll(session: Session, runtime: Runtime, device: Device, config: Con
 
 
 def _device(session: Session, device_id: uuid.UUID) -> Device | None:
-    """The device with its configuration, locked: two requests of one device wait for each other."""
-    return session.scalars(
+    """The device with its configuration, locked: two requests of one device wait for each other, and for a rendering
+    that is being stored.
+    """
+    device = session.scalars(
         sa.select(Device)
         .where(Device.id == device_id)
-        .options(joinedload(Device.config).joinedload(Config.state))
+        # Read after the lock is there: what is joined to it is as old as the wait was long.
+        .options(selectinload(Device.config).joinedload(Config.state))
         .with_for_update(of=Device)
     ).first()
+    if device is not None and device.config is not None:
+        session.refresh(device.config.state, with_for_update=True)
+    return device
 
 
 def _response(reply: Answer) -> Response:
@@ -147,10 +153,15 @@ def _form(request: Request) -> dict[str, str]:
 
 def _identified(request: Request, form: Mapping[str, str]) -> Device | Response:
     """The device of the path if the form has its key, else the answer that refuses it."""
+    device_id, key = uuid.UUID(request.matchdict["id"]), form.get("key", "")
+    # A look before the session takes its lock: strangers wait for nobody, and nobody for them.
+    refusal = refusal_of(request.registry.poll_reader.checksum(device_id), key)
+    if refusal is not None:
+        return _response(refusal)
     session: Session = request.db
-    device = _device(session, uuid.UUID(request.matchdict["id"]))
+    device = _device(session, device_id)
     known = None if device is None else _Known(device, session.get_one(Organization, device.organization_id))
-    refusal = refusal_of(known, form.get("key", ""))
+    refusal = refusal_of(known, key)
     if refusal is not None:
         return _response(refusal)
     assert device is not None

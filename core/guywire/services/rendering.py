@@ -61,6 +61,8 @@ def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.
         .join(OrganizationConfigSettings, OrganizationConfigSettings.organization_id == Device.organization_id)
         .outerjoin(DeviceGroup, DeviceGroup.id == Device.group_id)
         .where(Config.id.in_(config_ids))
+        # A transaction that had to wait for a lock may hold what it read before the wait.
+        .execution_options(populate_existing=True)
     ).all()
     templates = templates_of(session, config_ids)
     inputs = []
@@ -97,7 +99,9 @@ def templates_of(session: Session, config_ids: Sequence[uuid.UUID]) -> dict[uuid
     by_id = {t.id: t for t in session.scalars(sa.select(Template).where(Template.id.in_(wanted)))} if wanted else {}
     templates: dict[uuid.UUID, list[Template]] = defaultdict(list)
     for link in links:
-        templates[link.config_id].append(by_id[link.template_id])
+        # One that was deleted between the two statements has left its configurations stale.
+        if link.template_id in by_id:
+            templates[link.config_id].append(by_id[link.template_id])
     return templates
 
 
