@@ -9,7 +9,7 @@ from typing import Any
 
 import pluggy
 from sqlalchemy import event as sqlalchemy_events
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from guywire import hookspecs
 from guywire.db import SessionFactory
@@ -17,6 +17,9 @@ from guywire.events import Event
 from guywire.jobs import JobQueue
 
 log = logging.getLogger(__name__)
+
+CORE = "core"
+"""The name of the plugin that is guywire itself."""
 
 _HOST = "guywire.host"
 _EVENTS = "guywire.events"
@@ -47,7 +50,11 @@ class PluginHost:
         contributions: list[tuple[str, Any]] = []
         # pluggy calls the last registered plugin first; contributions read better in the order of loading.
         for implementation in getattr(self.hook, hook_name).get_hookimpls():
-            contributions.extend((implementation.plugin_name, thing) for thing in implementation.function() or ())
+            try:
+                things = list(implementation.function() or ())
+            except Exception as error:  # whatever a stranger's function raises
+                raise PluginError(f"plugin {implementation.plugin_name!r}: {hook_name}() failed: {error!r}") from error
+            contributions.extend((implementation.plugin_name, thing) for thing in things)
         return contributions
 
 
@@ -55,11 +62,14 @@ def load_plugins(builtin: Iterable[tuple[str, Any]], blocked: Iterable[str] = ()
     """Load the built-in plugins, the installed ones (entry point group ``guywire``) and ``extra`` objects.
 
     ``blocked`` names are left out. Raises PluginError for a name that is used twice, a plugin that cannot be imported,
-    a hook that does not exist or takes arguments that it does not have, and a blocked name that nobody has.
+    a hook that does not exist or takes arguments that it does not have, a blocked name that nobody has, and for
+    ``core``, without which there is nothing to plug into.
     """
     host = PluginHost()
     manager = host.manager
     blocked = set(blocked)
+    if CORE in blocked:
+        raise PluginError(f"guywire.plugins.blocked: {CORE!r} cannot be blocked")
     candidates = [*builtin, *_installed(blocked), *extra]
     for name, plugin in candidates:
         if name in blocked:
@@ -76,7 +86,8 @@ def load_plugins(builtin: Iterable[tuple[str, Any]], blocked: Iterable[str] = ()
     try:
         manager.check_pending()
     except pluggy.PluginValidationError as error:
-        raise PluginError(f"plugin {error.plugin!r}: {error}; see docs/hooks for the hooks that there are") from error
+        name = manager.get_name(error.plugin)
+        raise PluginError(f"plugin {name!r}: {error}; docs/hooks.md has the hooks that there are") from error
     return host
 
 
@@ -106,16 +117,22 @@ def notify(session: Session, event: Event) -> None:
     """Tell the plugins of ``event`` now (a veto raises) and once more after the session's commit."""
     host, _ = session.info[_HOST]
     host.hook.on_event(session=session, event=event)
-    pending = session.info.get(_EVENTS)
-    if pending is None:
-        pending = session.info[_EVENTS] = []
-    if event not in pending:
-        pending.append(event)
+    pending = session.info.setdefault(_EVENTS, [])
+    if event not in (known for known, _ in pending):
+        pending.append((event, session.get_nested_transaction()))
 
 
 @sqlalchemy_events.listens_for(Session, "after_commit")
 def _tell_committed(session: Session) -> None:
-    for event in session.info.pop(_EVENTS, ()):
+    savepoint = session.get_nested_transaction()
+    if savepoint is not None:
+        # Nothing is certain yet: what happened within it shares the fate of what is around it now.
+        pending = session.info.get(_EVENTS, ())
+        session.info[_EVENTS] = [
+            (event, _around(within) if within is savepoint else within) for event, within in pending
+        ]
+        return
+    for event, _ in session.info.pop(_EVENTS, ()):
         host, jobs = session.info[_HOST]
         for implementation in host.hook.after_commit.get_hookimpls():
             arguments = {"event": event, "jobs": jobs}
@@ -126,6 +143,22 @@ def _tell_committed(session: Session) -> None:
 
 
 @sqlalchemy_events.listens_for(Session, "after_soft_rollback")
-def _forget(session: Session, previous: Any) -> None:
-    if not session.in_nested_transaction():
+def _forget(session: Session, previous: SessionTransaction) -> None:
+    """What happened within a transaction or savepoint that is rolled back did not happen."""
+    pending = session.info.get(_EVENTS, ())
+    if previous.parent is None:
         session.info.pop(_EVENTS, None)
+    elif previous.nested:
+        session.info[_EVENTS] = [(event, within) for event, within in pending if not _is_within(within, previous)]
+
+
+def _around(savepoint: SessionTransaction) -> SessionTransaction | None:
+    """The savepoint around a savepoint; None when it is directly in the transaction."""
+    outer = savepoint.parent
+    return outer if outer is not None and outer.nested else None
+
+
+def _is_within(inner: SessionTransaction | None, outer: SessionTransaction) -> bool:
+    while inner is not None and inner is not outer:
+        inner = inner.parent
+    return inner is outer

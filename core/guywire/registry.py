@@ -34,7 +34,9 @@ def _by(attribute: str, kind: str, contributions: Iterable[tuple[str, Any]]) -> 
     found: dict[str, Any] = {}
     owners: dict[str, str] = {}
     for plugin, thing in contributions:
-        key = getattr(thing, attribute)
+        key = getattr(thing, attribute, None)
+        if not isinstance(key, str):
+            raise PluginError(f"plugin {plugin!r} registers {thing!r} as a {kind}: it has no {attribute!r}")
         if key in found:
             raise PluginError(f"{kind} {key!r} is registered by both {owners[key]!r} and {plugin!r}; block one of them")
         found[key], owners[key] = thing, plugin
