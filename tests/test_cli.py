@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import subprocess
+import sys
 import tarfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +16,7 @@ from typing import Any
 import click
 import pytest
 import sqlalchemy as sa
+import structlog
 from click.testing import CliRunner, Result
 from guywire import hookimpl
 from guywire.builtin import BUILTIN
@@ -20,9 +25,11 @@ from guywire.cli.ini import Ini, opened
 from guywire.cli.render import _write
 from guywire.db import writing
 from guywire.interfaces import ArchiveFile
+from guywire.logconfig import configure_logging
 from guywire.models import Membership, Organization, User
 from guywire.passwords import verify_password
 from guywire.services.heartbeat import note_worker
+from guywire.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 FIXTURE = ROOT / "tests/contract/fixture.json"
@@ -34,6 +41,18 @@ Invoke = Callable[..., Result]
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GUYWIRE_SQLALCHEMY_URL", "GUYWIRE_DATA_DIR", "GUYWIRE_HTTP_PORT", "GUYWIRE_KEY_RING"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Take back what the command does to the logging of its process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
 
 
 @pytest.fixture
@@ -397,3 +416,50 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
     for parameter in command.params:
         if isinstance(parameter, click.Option) and not parameter.hidden:
             assert parameter.help, parameter.name
+
+
+def test_the_reference_in_the_documentation_is_current() -> None:
+    result = subprocess.run(
+        [sys.executable, ROOT / "docs/build.py", "--check"], stdout=subprocess.PIPE, text=True, check=False
+    )
+    assert result.returncode == 0, result.stdout
+
+
+# Logging
+
+
+def logged(**settings: str) -> str:
+    """What is written of a few records."""
+    stream = io.StringIO()
+    configure_logging(Settings(**settings), stream)
+    logging.getLogger("guywire.test").info("device registered: device=%s", "d1")
+    structlog.get_logger("guywire.test").warning("structured", device="d2")
+    logging.getLogger("sqlalchemy.engine").info("INSERT of a password")
+    try:
+        password = "hidden" + "-local"
+        raise ValueError(len(password))
+    except ValueError:
+        logging.getLogger("guywire.test").exception("failed")
+    return stream.getvalue()
+
+
+def test_logs_for_machines() -> None:
+    records = [json.loads(line) for line in logged(log_format="json").splitlines()]
+    assert [(record["level"], record["event"]) for record in records] == [
+        ("info", "device registered: device=d1"),
+        ("warning", "structured"),
+        ("error", "failed"),
+    ]
+    assert records[1]["device"] == "d2"
+    assert datetime.fromisoformat(records[0]["timestamp"]).tzinfo is not None
+    assert records[2]["exception"].endswith("ValueError: 12")
+    assert "hidden-local" not in json.dumps(records)
+
+
+def test_logs_for_people() -> None:
+    text = logged(log_format="console", log_level="warning")
+    assert "device registered" not in text
+    assert "structured" in text
+    assert "ValueError: 12" in text
+    assert "hidden-local" not in text
+    assert "INSERT" not in text

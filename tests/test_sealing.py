@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import uuid
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import structlog
 from click.testing import CliRunner
 from guywire.builtin import BUILTIN
 from guywire.cli import main
@@ -36,6 +38,18 @@ SHARED_SECRET = "SharedSecretOrg1234567890abcdef0"
 def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("GUYWIRE_SQLALCHEMY_URL", "GUYWIRE_DATA_DIR", "GUYWIRE_KEY_RING"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _logging() -> Iterator[None]:
+    """Take back what the command does to the logging of its process."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+    structlog.reset_defaults()
 
 
 # The ring

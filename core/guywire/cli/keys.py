@@ -105,6 +105,8 @@ def _reseal_everything(runtime: Runtime, ring: KeyRing) -> None:
     with Progress(console=Console(stderr=True)) as progress:
         for column in columns:
             total = resealing.count_old(runtime.engine, ring, column)
+            if not total:
+                continue
             task = progress.add_task(column.purpose, total=total)
             broken += resealing.reseal(runtime.engine, ring, column, partial(progress.advance, task))
     for line in broken:

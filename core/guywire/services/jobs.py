@@ -22,6 +22,9 @@ LEASE = timedelta(minutes=10)
 
 MAX_ATTEMPTS = 5
 
+_CALM = 2.0
+"""Seconds between two tries while the database is away."""
+
 
 @dataclass
 class DatabaseQueue:
@@ -134,10 +137,12 @@ class Worker:
     def run_forever(self, stop: Callable[[float], bool], pause: float = 0.25) -> None:
         """Work until ``stop(seconds)``, which waits for so long, returns True."""
         while True:
+            wait = pause
             try:
                 self.run_due(time.monotonic())
             except sa.exc.DBAPIError as error:
                 # The database went away or is busy: what is to be done is still written in it.
                 log.warning("the database does not answer: %s", error)
-            if stop(pause):
+                wait = max(pause, _CALM)
+            if stop(wait):
                 return
