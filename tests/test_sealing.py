@@ -23,9 +23,10 @@ from guywire.models import Organization, OrganizationConfigSettings, Token
 from guywire.runtime import Runtime, create_runtime, utc_now
 from guywire.sealing import KeyRing, KeyRingMissing, SealBroken, SealedText
 from guywire.security import identify_by_token
-from guywire.services import resealing
+from guywire.services import resealing, sealed_columns
 from guywire.services.accounts import create_organization, organization_by_secret
 from guywire.services.bootstrap import load_document, read_document
+from guywire.services.sealed_columns import SealedColumn
 from guywire.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -179,8 +180,11 @@ class Installation:
         escaped = url.replace("%", "%%")
         self.ini.write_text(f"[app:main]\nuse = egg:guywire\nsqlalchemy.url = {escaped}\nguywire.data_dir = {folder}\n")
         self.runtime = create_runtime(self.settings, BUILTIN)
+        document = read_document(FIXTURE)
+        for user in document["users"].values():
+            del user["password"]  # hashing takes time
         with writing(self.runtime.session_factory) as session:
-            load_document(session, self.runtime.key_ring, read_document(FIXTURE), utc_now())
+            load_document(session, self.runtime.key_ring, document, utc_now())
             for number in range(40):
                 create_organization(session, self.runtime.key_ring, utc_now(), name=f"n{number}", slug=f"n{number}")
 
@@ -198,8 +202,8 @@ class Installation:
     def count_old(self) -> int:
         """How many values are not sealed with the first key."""
         return sum(
-            resealing.count_old(self.runtime.engine, self.ring(), column)
-            for column in resealing.sealed_columns(self.runtime.registry)
+            sealed_columns.count_old(self.runtime.engine, self.ring(), column)
+            for column in sealed_columns.sealed_columns(self.runtime.registry)
         )
 
     def check_secrets(self, runtime: Runtime) -> None:
@@ -235,7 +239,7 @@ def test_the_database_holds_no_secret_in_the_open(installation: Installation) ->
 
 
 def test_every_purpose_is_its_table_and_column(installation: Installation) -> None:
-    columns = list(resealing.sealed_columns(installation.runtime.registry))
+    columns = list(sealed_columns.sealed_columns(installation.runtime.registry))
     assert {column.purpose for column in columns} >= {
         "config_archive.archive",
         "organization_config_settings.shared_secret",
@@ -329,7 +333,9 @@ def test_a_value_that_cannot_be_opened_keeps_the_old_keys(installation: Installa
 
 def test_a_value_that_changed_meanwhile_is_left_alone(installation: Installation) -> None:
     ring, engine = installation.ring().rotated(), installation.runtime.engine
-    [column] = [each for each in resealing.sealed_columns(installation.runtime.registry) if each.purpose == "token.key"]
+    [column] = [
+        each for each in sealed_columns.sealed_columns(installation.runtime.registry) if each.purpose == "token.key"
+    ]
     with engine.begin() as connection:
         user, sealed = connection.execute(sa.select(*column.key, column.raw).limit(1)).one()
         resealing._replace(connection, column, [user], b"something else", ring.seal(b"x", column.purpose))
@@ -416,13 +422,13 @@ def test_tables_with_keys_of_several_columns_and_empty_values(
         session.commit()
     ring = installation.ring().rotated()
     replace_key_ring(installation.path, ring)
-    columns = [resealing.SealedColumn(Part.__table__, name, f"sealing_part.{name}") for name in ("one", "two")]
-    assert [resealing.count_old(engine, ring, column) for column in columns] == [21, 0]
+    columns = [SealedColumn(Part.__table__, name, f"sealing_part.{name}") for name in ("one", "two")]
+    assert [sealed_columns.count_old(engine, ring, column) for column in columns] == [21, 0]
     counts: list[int] = []
     for column in columns:
         assert resealing.reseal(engine, ring, column, counts.append) == []
     assert sum(counts) == 21
-    assert [resealing.count_old(engine, ring, column) for column in columns] == [0, 0]
+    assert [sealed_columns.count_old(engine, ring, column) for column in columns] == [0, 0]
     with sa.orm.Session(engine) as session:
         assert all(part.one == part.name and part.two is None for part in session.scalars(sa.select(Part)))
 

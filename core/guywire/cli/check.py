@@ -6,7 +6,8 @@ import sys
 
 import click
 
-from guywire.cli.checks import RIGHT, WRONG, Finding, examine
+from guywire.cli.checks import examine
+from guywire.cli.finding import RIGHT, WRONG, Finding
 from guywire.cli.ini import Ini, ini_argument
 from guywire.logconfig import configure_logging
 

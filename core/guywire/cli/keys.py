@@ -17,7 +17,7 @@ from guywire.cli.ini import Ini, ini_argument, opened, require_migrated
 from guywire.keyring_file import ENVIRONMENT, create_key_ring, key_ring_path, replace_key_ring
 from guywire.runtime import Runtime
 from guywire.sealing import KeyRing
-from guywire.services import resealing
+from guywire.services import resealing, sealed_columns
 
 
 @click.group()
@@ -94,24 +94,24 @@ def _prepare(ring: KeyRing, path: Path, *, from_environment: bool) -> KeyRing:
 
 def _reseal_everything(runtime: Runtime, ring: KeyRing) -> None:
     """Raises ClickException when something is left that needs an old key."""
-    strangers = resealing.foreign_owners(runtime.engine, runtime.registry)
+    strangers = sealed_columns.foreign_owners(runtime.engine, runtime.registry)
     if strangers:
         raise click.ClickException(
             f"the database has tables of plugins that are not loaded: {', '.join(strangers)}. "
             "Enable them and run this again, or their secrets would be lost"
         )
-    columns = list(resealing.sealed_columns(runtime.registry))
+    columns = list(sealed_columns.sealed_columns(runtime.registry))
     broken: list[str] = []
     with Progress(console=Console(stderr=True)) as progress:
         for column in columns:
-            total = resealing.count_old(runtime.engine, ring, column)
+            total = sealed_columns.count_old(runtime.engine, ring, column)
             if not total:
                 continue
             task = progress.add_task(column.purpose, total=total)
             broken += resealing.reseal(runtime.engine, ring, column, partial(progress.advance, task))
     for line in broken:
         click.echo(f"cannot be opened: {line}", err=True)
-    left = sum(resealing.count_old(runtime.engine, ring, column) for column in columns)
+    left = sum(sealed_columns.count_old(runtime.engine, ring, column) for column in columns)
     if left:
         raise click.ClickException(f"{left} values are still sealed with old keys; the ring keeps them all")
 
