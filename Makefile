@@ -48,7 +48,7 @@ conformance: $(VENV)/.test ## a fresh instance against what the reference implem
 	$(BIN)/python tests/contract/run.py $(ARGS)
 
 bench: $(VENV)/.test ## measure: one program after the other
-	@for program in bench/*.py; do echo "$$program"; $(BIN)/python $$program || exit 1; done
+	@for program in $$(grep -l __main__ bench/*.py); do echo "$$program"; $(BIN)/python $$program || exit 1; done
 
 docs: $(VENV)/.runtime ## write the reference of the command line anew and check the links
 	$(BIN)/python docs/build.py
