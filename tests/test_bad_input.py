@@ -224,6 +224,16 @@ def test_forms_that_cannot_be_read_are_refused(send, objects, unchanged):
                 assert answer.json
 
 
+def test_a_form_is_utf_8_whatever_it_says_of_itself(send, app, organization):
+    urlencoded = "application/x-www-form-urlencoded; charset="
+    for number, charset in enumerate(("utf-8", "ISO-8859-1", "bogus", "")):
+        answer = send("POST", ORGANIZATIONS, f"slug=x{number}&name=%C3%BC".encode(), urlencoded + charset)
+        assert (answer.status_code, answer.json.get("name")) == (201, "ü"), charset
+    address = "00:11:22:33:44:55"
+    form = f"secret=secret&name={address}&mac_address={address}&backend={OPENWRT}"
+    assert send("POST", "/controller/register/", form.encode(), urlencoded + "latin-1").status_code == 201
+
+
 @pytest.mark.parametrize("changes", [{"max_body_size": 2000}])
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(send, app, admin, runtime, organization, unchanged):
     unchanged()
@@ -404,14 +414,30 @@ def error_of(errors, field):
     return errors
 
 
+# What a database may see otherwise than another; the rest is refused, or accepted, long before.
+DELICATE = {
+    "nul",
+    "nul in object",
+    "long",
+    "control",
+    "emoji",
+    "right to left",
+    "float",
+    "tiny",
+    "huge in object",
+    "deep",
+}
+
+
 @pytest.mark.parametrize("collection", COLLECTIONS)
 def test_every_field_refuses_what_it_cannot_hold_under_its_own_name(send, objects, runtime, collection):
     _, body = objects[collection]
     before = everything(runtime)
     wrong = {}
+    sent = {name: JUNK[name] for name in JUNK if runtime.engine.dialect.name == "sqlite" or name in DELICATE}
     for field, expected in ACCEPTED[collection].items():
         accepted = set()
-        for name, value in JUNK.items():
+        for name, value in sent.items():
             answer = send("POST", collection, json.dumps(with_field(body, field, value)).encode())
             assert answer.status_code in (201, 400), (field, name, answer.text)
             if answer.status_code == 201:
@@ -422,8 +448,8 @@ def test_every_field_refuses_what_it_cannot_hold_under_its_own_name(send, object
             elif "detail" not in answer.json:
                 messages = error_of(answer.json, field)
                 assert messages, (field, name)
-        if accepted != expected:
-            wrong[field] = {"accepted": accepted - expected, "refused": expected - accepted}
+        if accepted != expected & sent.keys():
+            wrong[field] = {"accepted": accepted - expected, "refused": (expected & sent.keys()) - accepted}
     assert wrong == {}
     after = everything(runtime)
     # A required template that came and went has left these behind.
@@ -715,7 +741,7 @@ def test_whatever_json_is_sent_the_answer_is_clear_and_a_refusal_changes_nothing
         derandomize=True,
         database=None,
         deadline=None,
-        max_examples=60,
+        max_examples=50,
         suppress_health_check=list(hypothesis.HealthCheck),
     )
     @hypothesis.given(
