@@ -29,14 +29,14 @@ serve: $(VENV)/.runtime ## install, prepare the database and serve on 127.0.0.1:
 	@exec $(BIN)/guywire serve $(INI)
 
 test: $(VENV)/.test ## the tests that need no root and no daemons, on SQLite and on PostgreSQL (a few minutes)
-	$(PYTEST) -m "not long and not system" --ignore tests/system
+	$(PYTEST)
 
 test-system: $(VENV)/.test ## the tests with real daemons; installs Debian packages, as root
 	tests/system/install-packages
-	$(PYTEST) tests/system
+	$(PYTEST) -m system tests/system
 
 test-long: $(VENV)/.test ## the tests with ten thousand of everything
-	$(PYTEST) -m long --ignore tests/system
+	$(PYTEST) -m long
 
 lint: $(VENV)/.lint ## style, types and the direction of imports
 	$(BIN)/ruff check
