@@ -224,16 +224,6 @@ def test_forms_that_cannot_be_read_are_refused(send, objects, unchanged):
                 assert answer.json
 
 
-def test_a_form_is_utf_8_whatever_it_says_of_itself(send, app, organization):
-    urlencoded = "application/x-www-form-urlencoded; charset="
-    for number, charset in enumerate(("utf-8", "ISO-8859-1", "bogus", "")):
-        answer = send("POST", ORGANIZATIONS, f"slug=x{number}&name=%C3%BC".encode(), urlencoded + charset)
-        assert (answer.status_code, answer.json.get("name")) == (201, "ü"), charset
-    address = "00:11:22:33:44:55"
-    form = f"secret=secret&name={address}&mac_address={address}&backend={OPENWRT}"
-    assert send("POST", "/controller/register/", form.encode(), urlencoded + "latin-1").status_code == 201
-
-
 @pytest.mark.parametrize("changes", [{"max_body_size": 2000}])
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(send, app, admin, runtime, organization, unchanged):
     unchanged()

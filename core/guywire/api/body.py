@@ -25,10 +25,8 @@ class Request(PyramidRequest):
     """A request whose body is read into memory before anything else, so that it can be read again.
 
     WebOb would make a temporary file that nobody closes, raise where no answer can be given any more, and read bodies
-    of unknown length without end. Its forms are UTF-8, whatever they say: WebOb would raise for any other charset.
+    of unknown length without end.
     """
-
-    charset = "UTF-8"
 
     @override
     def make_body_seekable(self) -> None:
@@ -137,7 +135,7 @@ def _form(request: Request) -> FormData:
     form = FormData()
     try:
         fields = request.POST.dict_of_lists()
-    except ValueError as error:
+    except (ValueError, DeprecationWarning) as error:  # WebOb raises the latter for any charset but UTF-8
         raise ParseError(f"Form parse error - {error}") from None
     for name, values in fields.items():
         if name is None:
