@@ -70,7 +70,7 @@ def poll_view(request: Request) -> Response:
         reply = answer(request.registry.poll_reader, poll)
         if reply is not None:
             if reply.polled:
-                request.registry.poll_log.note(poll.device_id)
+                request.registry.poll_log.note(poll.device_hex)
             return _response(reply)
         _bring_up_to_date(runtime, poll, request.now)
     raise Overloaded()
@@ -155,7 +155,7 @@ def _identified(request: Request, form: Mapping[str, str]) -> Device | Response:
     """The device of the path if the form has its key, else the answer that refuses it."""
     device_id, key = uuid.UUID(request.matchdict["id"]), form.get("key", "")
     # A look before the session takes its lock: strangers wait for nobody, and nobody for them.
-    refusal = refusal_of(request.registry.poll_reader.checksum(device_id), key)
+    refusal = refusal_of(request.registry.poll_reader.checksum(device_id.hex), key)
     if refusal is not None:
         return _response(refusal)
     session: Session = request.db

@@ -36,23 +36,14 @@ class PollLayer:
                 reply = None
             if reply is not None:
                 if reply.polled:
-                    self._poll_log.note(poll.device_id)
+                    self._poll_log.note(poll.device_hex)
                 return send(reply, poll.fetches, start_response)
         return self.router(environ, start_response)
 
 
 def send(reply: Answer, with_body: bool, start_response: Any) -> Iterable[bytes]:
     """The answer as WSGI."""
-    start_response(
-        reply.status,
-        [
-            (
-                "Content-Type",
-                f"{reply.content_type}; charset=utf-8" if "text" in reply.content_type else reply.content_type,
-            ),
-            ("Content-Length", str(len(reply.body))),
-            NO_SNIFFING,
-            *reply.headers,
-        ],
-    )
+    kind = reply.content_type
+    headers = [("Content-Type", f"{kind}; charset=utf-8" if kind.startswith("text/") else kind), NO_SNIFFING]
+    start_response(reply.status, [*headers, ("Content-Length", str(len(reply.body))), *reply.headers])
     return [reply.body] if with_body else []

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hmac
 import re
 import uuid
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import parse_qsl
 
 from guywire.api.archives import content_disposition
@@ -17,27 +16,51 @@ _PATH = re.compile(
     r"/controller/(?:device/)?(checksum|download-config)/"
     r"([0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})/"
 )
+# What agents send. It holds nothing that has a meaning in a query, so it needs no parser.
+_PLAIN_QUERY = re.compile(r"key=([\w-]*)(?:&management_ip=([\w.:]*))?")
 
 CONTROLLER_HEADER = ("X-Openwisp-Controller", "true")
 NOT_FOUND_PAGE = b"<!doctype html><title>Not Found</title><h1>Not Found</h1>"
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(NamedTuple):
     """The facts of one request: what is asked for, by whom, from where."""
 
-    device_id: uuid.UUID
+    device_hex: str
+    """the device's id without dashes"""
     download: bool
     """download-config, not checksum"""
     fetches: bool
     """a GET: HEAD takes nothing away"""
     key: str
-    address: str | None
-    management_ip: str | None
+    caller: str | None
+    named: str | None
+    """the management address that the device gives as its own; like ``caller`` it may be any text"""
+
+    @property
+    def device_id(self) -> uuid.UUID:
+        """The device's id."""
+        return uuid.UUID(self.device_hex)
+
+    @property
+    def address(self) -> str | None:
+        """Where the device calls from, as it is to be recorded."""
+        return usable_address(self.caller)
+
+    @property
+    def management_ip(self) -> str | None:
+        """The management address, as it is to be recorded."""
+        return usable_address(self.named)
+
+    def has_moved(self, last_ip: str | None, management_ip: str | None) -> bool:
+        """Whether the addresses are other ones than those on record."""
+        # What is on record was checked then, so the same text needs no parsing now.
+        if self.caller == last_ip and self.named == management_ip:
+            return False
+        return (self.address, self.management_ip) != (last_ip, management_ip)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What to answer; ``polled`` for a device that proved its identity."""
 
     status: str
@@ -65,10 +88,10 @@ class PollRow(Protocol):
 class PollReader(Protocol):
     """Reads a device by one statement."""
 
-    def checksum(self, device_id: uuid.UUID) -> Any:
+    def checksum(self, device_hex: str) -> Any:
         """The PollRow without its last three attributes, or None."""
 
-    def download(self, device_id: uuid.UUID) -> Any:
+    def download(self, device_hex: str) -> Any:
         """The PollRow, or None."""
 
 
@@ -80,27 +103,32 @@ def poll_of(environ: dict[str, Any]) -> Poll | None:
     match = _PATH.fullmatch(environ["PATH_INFO"])
     if match is None:
         return None
-    query = environ.get("QUERY_STRING", "")
-    parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace")) if query else {}
+    kind, device_id = match.groups()
+    key, named = _parameters(environ.get("QUERY_STRING", ""))
     return Poll(
-        device_id=uuid.UUID(match[2]),
-        download=match[1] == "download-config",
-        fetches=method == "GET",
-        key=parameters.get("key", ""),
-        address=usable_address(environ.get("REMOTE_ADDR")),
-        management_ip=usable_address(parameters.get("management_ip")),
+        device_id.replace("-", ""), kind == "download-config", method == "GET", key, environ.get("REMOTE_ADDR"), named
     )
+
+
+def _parameters(query: str) -> tuple[str, str | None]:
+    """The parameters ``key`` and ``management_ip``."""
+    match = _PLAIN_QUERY.fullmatch(query)
+    if match is not None:
+        key, named = match.groups()
+        return key, named
+    parameters = dict(parse_qsl(query, keep_blank_values=True, errors="replace"))
+    return parameters.get("key", ""), parameters.get("management_ip")
 
 
 def answer(reader: PollReader, poll: Poll) -> Answer | None:
     """The answer to a poll, by one indexed read; None when something has to be written or rendered first."""
-    row = reader.download(poll.device_id) if poll.download else reader.checksum(poll.device_id)
+    row = reader.download(poll.device_hex) if poll.download else reader.checksum(poll.device_hex)
     refusal = refusal_of(row, poll.key)
     if refusal is not None:
         return refusal
     if row.is_stale or row.checksum is None:
         return None
-    if row.last_ip != poll.address or row.management_ip != poll.management_ip:
+    if poll.has_moved(row.last_ip, row.management_ip):
         return None
     if not poll.download:
         return Answer("200 OK", "text/plain", row.checksum.encode(), (CONTROLLER_HEADER,), polled=True)

@@ -26,14 +26,14 @@ class PollLog:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._lock = threading.Lock()
-        self._waiting: dict[uuid.UUID, datetime] = {}
+        self._waiting: dict[str, datetime] = {}
         self._next_flush = runtime.clock()
 
-    def note(self, device_id: uuid.UUID) -> None:
-        """The device was given an answer just now."""
+    def note(self, device_hex: str) -> None:
+        """The device was given an answer just now. (Its id without dashes: a poll needs it in no other form.)"""
         now = self._runtime.clock()
         with self._lock:
-            self._waiting[device_id] = now
+            self._waiting[device_hex] = now
             is_due = now >= self._next_flush
             if is_due:
                 self._next_flush = now + INTERVAL
@@ -42,7 +42,7 @@ class PollLog:
 
     def last_poll(self, device_id: uuid.UUID, written: datetime | None) -> datetime | None:
         """The device's last poll: what waits here or, by another process, what is ``written``, if that is later."""
-        waiting = self._waiting.get(device_id)
+        waiting = self._waiting.get(device_id.hex)
         return max((moment for moment in (waiting, written) if moment is not None), default=None)
 
     def flush(self) -> None:
@@ -57,7 +57,7 @@ class PollLog:
                     sa.update(ConfigState)
                     .where(ConfigState.device_id == sa.bindparam("polled_device"), _is_older(sa.bindparam("polled_at")))
                     .values(last_poll=sa.bindparam("polled_at")),
-                    [{"polled_device": device, "polled_at": polls[device]} for device in sorted(polls)],
+                    [{"polled_device": uuid.UUID(device), "polled_at": polls[device]} for device in sorted(polls)],
                 )
         except sa.exc.SQLAlchemyError as error:
             # Too busy to answer, or even to give us a connection.
