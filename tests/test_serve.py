@@ -7,11 +7,7 @@ import shutil
 import signal
 import socket
 import sqlite3
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,123 +17,19 @@ import requests
 from guywire.cli import web
 from guywire.cli.supervisor import Backoff, Supervisor
 from guywire.settings import Settings
+from processes import (
+    FIXTURE,
+    INI,
+    TOKEN,
+    Instance,
+    descendants,
+    eventually,
+    processes,
+    web_processes,
+    workers,
+)
 
-ROOT = Path(__file__).parent.parent
-INI = ROOT / "development.ini"
-FIXTURE = ROOT / "tests/contract/fixture.json"
-TOKEN = "1111bbbbccccddddeeeeffff0000111122223333"
 ORGANIZATION = "00000000-0000-4000-8000-000000000011"
-
-
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
-    """What ``condition`` returns as soon as it is true."""
-    deadline = time.monotonic() + seconds
-    while not (result := condition()):
-        assert time.monotonic() < deadline, f"{what}: not within {seconds} s"
-        time.sleep(0.05)
-    return result
-
-
-class Instance:
-    """An installation in a folder of its own, with a server that can be started."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = free_port()
-        self.environ = {
-            name: value for name, value in os.environ.items() if not name.startswith(("GUYWIRE_", "PYTHONWARN"))
-        } | {"GUYWIRE_DATA_DIR": str(folder), "GUYWIRE_HTTP_PORT": str(self.port)}
-        self.log = folder / "log"
-
-    def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "guywire.cli", *map(str, arguments)],
-            env=self.environ,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-    @contextmanager
-    def started(self, *command: object) -> Iterator[subprocess.Popen[bytes]]:
-        with self.log.open("ab") as log:
-            process = subprocess.Popen(
-                list(map(str, command)), env=self.environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL
-            )
-        family: set[int] = set()
-        try:
-            yield process
-            family = set(descendants(process.pid))
-        finally:
-            process.terminate()
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            for pid in family:
-                if is_alive(pid):
-                    os.kill(pid, signal.SIGKILL)
-
-    def serve(self, *options: str) -> Any:
-        return self.started(sys.executable, "-m", "guywire.cli", "serve", INI, *options)
-
-    def answers(self) -> bool:
-        try:
-            response = requests.get(f"http://127.0.0.1:{self.port}/api/v1/controller/device/", timeout=5)
-        except requests.ConnectionError:
-            return False
-        return response.status_code == 401
-
-    def logged(self, text: str) -> bool:
-        return text in self.log.read_text()
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def processes() -> dict[int, tuple[int, str]]:
-    """Parent and command line of all processes that are not zombies."""
-    found = {}
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            state, parent = (folder / "stat").read_text().rpartition(")")[2].split()[:2]
-            command = (folder / "cmdline").read_text().replace("\0", " ")
-        except OSError:
-            continue
-        if state != "Z":
-            found[int(folder.name)] = int(parent), command
-    return found
-
-
-def descendants(ancestor: int) -> dict[int, str]:
-    everybody = processes()
-    found: dict[int, str] = {}
-    waiting = [ancestor]
-    while waiting:
-        parent = waiting.pop()
-        for pid, (its_parent, command) in everybody.items():
-            if its_parent == parent:
-                found[pid] = command
-                waiting.append(pid)
-    return found
-
-
-def is_alive(pid: int) -> bool:
-    return pid in processes()
-
-
-def workers(server: int) -> list[int]:
-    return [pid for pid, command in descendants(server).items() if " worker " in command]
-
-
-def web_processes(server: int) -> list[int]:
-    return [pid for pid, command in descendants(server).items() if " serve " in command]
 
 
 @pytest.fixture(scope="module")
