@@ -122,8 +122,8 @@ def _response(reply: Answer) -> Response:
     return response
 
 
-def _text(body: str, status: int = 200) -> Response:
-    response = Response(body, status=status, content_type="text/plain")
+def _text(body: str, status: int = 200, content_type: str = "text/plain") -> Response:
+    response = Response(body, status=status, content_type=content_type)
     response.headers.update([CONTROLLER_HEADER])
     return response
 
@@ -175,7 +175,7 @@ def update_info_view(request: Request) -> Response:
     if isinstance(device, Response):
         return device
     if device.is_deactivated:
-        return _text("error: device deactivated", 403)
+        return _text(registration.DEVICE_DEACTIVATED, 403, "text/html")
     errors = registration.update_info(request.db, request.runtime, device, form, request.now)
     if errors:
         return _text(json.dumps(errors, indent=4, sort_keys=True), 400)
@@ -215,7 +215,7 @@ def register_view(request: Request) -> Response:
             form.get("mac_address"),
             " ".join(refused.body.split()),
         )
-        return _text(refused.body, refused.status)
+        return _text(refused.body, refused.status, refused.content_type)
     device = registered.device
     return _text(
         "registration-result: success\n"

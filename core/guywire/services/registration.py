@@ -28,13 +28,19 @@ _DESCRIPTIVE = ("os", "model", "system")
 _MAX_TAGS = 100
 
 
-class RegistrationRefused(Exception):
-    """A registration that is not accepted: ``status`` and ``body`` are the agent's answer."""
+DEVICE_DEACTIVATED = "error: device deactivated"
 
-    def __init__(self, status: int, body: str) -> None:
+
+class RegistrationRefused(Exception):
+    """A registration that is not accepted: ``status`` and ``body`` are the agent's answer, and ``content_type``,
+    which the reference gives as text/html in three cases.
+    """
+
+    def __init__(self, status: int, body: str, content_type: str = "text/plain") -> None:
         super().__init__(body)
         self.status = status
         self.body = body
+        self.content_type = content_type
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +60,7 @@ def register(
     """
     settings = runtime.settings
     if not settings.registration_enabled:
-        raise RegistrationRefused(403, "error: registration disabled")
+        raise RegistrationRefused(403, "error: registration disabled", "text/html")
     for name in REQUIRED:
         if not form.get(name):
             raise RegistrationRefused(400, f'error: missing required parameter "{name}"\n')
@@ -68,9 +74,9 @@ def register(
         raise RegistrationRefused(403, "error: registration disabled")
     device = _recognized(session, organization, form) if settings.consistent_registration else None
     if device is not None and device.is_deactivated:
-        raise RegistrationRefused(403, "error: device deactivated")
+        raise RegistrationRefused(403, DEVICE_DEACTIVATED, "text/html")
     if device is None and not settings.registration_self_creation:
-        raise RegistrationRefused(404, "Device not found in the system, please create it first.")
+        raise RegistrationRefused(404, "Device not found in the system, please create it first.", "text/html")
     is_new = device is None
     try:
         if device is None:
