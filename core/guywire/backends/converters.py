@@ -70,7 +70,7 @@ class Converter:
         return Block(sorted(block.items()))
 
 
-class _WholeInterfaces(Converter, library.Interfaces):  # type: ignore[misc]
+class _WholeInterfaces(Converter, library.Interfaces):
     """Interfaces as the library converts them: each is merged into all before it, which takes quadratic time."""
 
 
@@ -105,7 +105,7 @@ class Interfaces(_WholeInterfaces):
         return result
 
 
-class CustomSections(Converter, library.Default):  # type: ignore[misc]
+class CustomSections(Converter, library.Default):
     """Sections that the library does not know: UCI packages of the user's own."""
 
     @classmethod

@@ -29,7 +29,7 @@ from .validation import SchemaCheck
 _BUDGET = 1024 * 1024
 
 
-class Engine(BaseBackend):  # type: ignore[misc]
+class Engine(BaseBackend):
     """One configuration on its way to files: made, used once and thrown away by one thread."""
 
     check: SchemaCheck
@@ -107,7 +107,7 @@ class Engine(BaseBackend):  # type: ignore[misc]
         tar.append(ArchiveFile(name, contents.encode(), int(mode, 8)))
 
 
-class OpenWrtEngine(netjsonconfig.OpenWrt, Engine):  # type: ignore[misc]
+class OpenWrtEngine(netjsonconfig.OpenWrt, Engine):
     """The engine for OpenWrt."""
 
     check = SchemaCheck(netjsonconfig.OpenWrt.schema)
@@ -117,7 +117,7 @@ class OpenWrtEngine(netjsonconfig.OpenWrt, Engine):  # type: ignore[misc]
     renderer = UciRenderer
 
 
-class OpenWispEngine(netjsonconfig.OpenWisp, Engine):  # type: ignore[misc]
+class OpenWispEngine(netjsonconfig.OpenWisp, Engine):
     """The engine for the OpenWISP 1.x firmware."""
 
     check = SchemaCheck(netjsonconfig.OpenWisp.schema)

@@ -9,7 +9,7 @@ from netjsonconfig.backends.openwrt.renderer import OpenWrtRenderer
 from .converters import Block
 
 
-class UciRenderer(OpenWrtRenderer):  # type: ignore[misc]
+class UciRenderer(OpenWrtRenderer):
     """Prints the intermediate data of a backend: packages of blocks of options."""
 
     quote = ""
