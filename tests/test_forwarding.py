@@ -40,6 +40,14 @@ def test_a_trusted_proxy_is_believed():
     assert seen("fd00::1", "2001:db8::7", "HTTPS") == ("2001:db8::7", "https")
 
 
+def test_a_trusted_proxy_is_known_in_the_notation_of_ipv6_too():
+    """As a server shows it that listens for both."""
+    assert seen(f"::ffff:{PROXY}", CLIENT) == (CLIENT, "http")
+    assert seen(PROXY, f"{CLIENT}, ::ffff:{OTHER_PROXY}") == (CLIENT, "http")
+    assert seen(f"::ffff:{LIAR}", CLIENT) == (f"::ffff:{LIAR}", "http")
+    assert seen("::ffff", CLIENT) == ("::ffff", "http")
+
+
 def test_everybody_else_is_not():
     assert seen(LIAR, CLIENT, "https") == (LIAR, "http")
     assert seen(CLIENT, "127.0.0.1") == (CLIENT, "http")

@@ -12,6 +12,8 @@ from guywire.errors import BodyTooLarge
 Address = tuple[int, int]
 
 _FAMILIES = {4: socket.AF_INET, 6: socket.AF_INET6}
+_IPV4_IN_IPV6 = 0xFFFF
+"""What stands before an IPv4 address that a socket for both families has noted (``::ffff:10.0.0.1``)."""
 
 
 class TrustedProxies:
@@ -68,9 +70,12 @@ def _parsed(text: str) -> Address | None:
     if ":" in text:
         family, text = socket.AF_INET6, text.partition("%")[0]
     try:
-        return family, int.from_bytes(socket.inet_pton(family, text))
+        number = int.from_bytes(socket.inet_pton(family, text))
     except (OSError, ValueError):
         return None
+    if number >> 32 == _IPV4_IN_IPV6:
+        return socket.AF_INET, number & 0xFFFFFFFF
+    return family, number
 
 
 def _refuse(start_response: Any) -> Iterable[bytes]:
