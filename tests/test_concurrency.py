@@ -111,6 +111,12 @@ def plugins(plugin):
 
 
 @pytest.fixture
+def settings(settings):
+    """Patient ones: a busy machine must not make a test fail."""
+    return replace(settings, busy_timeout=float(PATIENCE))
+
+
+@pytest.fixture
 def impatient(settings, plugin):
     """One more application on the same database that waits only a moment for a lock."""
     made = create_app(replace(settings, busy_timeout=0.1), plugins=[("test", plugin)])
