@@ -60,6 +60,8 @@ $(BIN)/python:
 	@echo "Making the environment in $(VENV) and installing into it: about half a minute, once."
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "guywire needs Python 3.11: make PYTHON=/path/of/python3.11"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
+	@# The pip that comes with Python 3.11 takes twice as long for what follows.
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --upgrade pip
 
 $(VENV)/.runtime: $(INPUTS) | $(BIN)/python
 	$(INSTALL) .
