@@ -9,9 +9,10 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 from guywire.app import create_app
-from guywire.db import writing
-from guywire.models import Device
+from guywire.db import reading, writing
+from guywire.models import ConfigState, Device
 from guywire.services.bootstrap import load_document
+from guywire.services.status import is_stale
 from guywire.testing import Router
 from webtest import TestApp
 
@@ -323,6 +324,30 @@ def test_the_answer_is_never_out_of_date(admin, organization, router):
         admin.patch(f"template/{template['id']}/", {"config": config})
     assert len(seen) == 5
     assert hashlib.md5(agent.download()).hexdigest() not in seen
+
+
+def test_an_error_that_no_database_can_store_stops_neither_the_poll_nor_the_other_devices(
+    admin, organization, router, worker, runtime
+):
+    """The message about a wrong path quotes it, and a variable may hold anything."""
+    uses = admin.make_template(
+        organization, "uses", config={"files": [{"path": "/etc/{{x}}", "mode": "0644", "contents": ""}]}
+    )
+    gives = admin.make_template(organization, "gives", default_values={"x": "good"})
+    shared = [uses["id"], gives["id"]]
+    broken = admin.make_device(organization, "broken", "00:11:22:33:44:01", templates=shared)
+    healthy = admin.make_device(organization, "healthy", "00:11:22:33:44:02", templates=shared, context={"x": "own"})
+    good = router(broken).poll()
+    admin.patch(f"template/{gives['id']}/", {"default_values": {"x": "a\0b"}})
+    worker.run_due(0.0)
+    assert router(broken).poll() == good
+    with reading(runtime.session_factory) as session:
+        states = list(session.scalars(sa.select(ConfigState)))
+    assert not any(map(is_stale, states))
+    state = admin.state(broken)
+    assert state["status"] == "modified"
+    assert "a\ufffdb" in state["rendering_error"]["message"]
+    assert admin.state(healthy)["rendering_error"] is None
 
 
 # Reports

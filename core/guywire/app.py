@@ -50,6 +50,6 @@ def create_router(runtime: Runtime) -> Router:
         config.include(cornice)
         config.include(requests)
         # The core's own resources come first, because it is the first plugin.
-        for implementation in runtime.host.hook.configure.get_hookimpls():
-            implementation.function(config)
+        for _, contribute in runtime.host.bound("configure", config=config):
+            contribute()
     return config.make_wsgi_app()

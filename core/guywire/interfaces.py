@@ -79,9 +79,9 @@ class MigrationSource:
 class Job:
     """A kind of background work. Registered with ``register_jobs``.
 
-    ``run(session_factory, **arguments)`` opens its own sessions and must be safe to run again: a job may be
-    repeated after a crash. A job with ``every`` (seconds) also runs by itself, because the database, not the queue,
-    holds the truth of what is to be done and a lost wake-up must lose nothing.
+    ``run(runtime, **arguments)`` gets the worker's ``guywire.runtime.Runtime``, opens its own sessions and must be
+    safe to run again: a job may be repeated after a crash. A job with ``every`` (seconds) also runs by itself,
+    because the database, not the queue, holds the truth of what is to be done and a lost wake-up must lose nothing.
     """
 
     name: str

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -44,6 +45,13 @@ class PluginHost:
     def names(self) -> list[str]:
         """Names of the loaded plugins, in order of loading."""
         return [name for name, plugin in self.manager.list_name_plugin() if plugin is not None]
+
+    def bound(self, hook_name: str, **arguments: Any) -> Iterator[tuple[str, Callable[[], Any]]]:
+        """The implementations of a hook in the order of loading: the plugin's name, and what to call."""
+        # pluggy itself calls the last registered plugin first; built-ins should come before what builds on them.
+        for implementation in getattr(self.hook, hook_name).get_hookimpls():
+            named = (arguments[name] for name in implementation.argnames)
+            yield implementation.plugin_name, partial(implementation.function, *named)
 
     def collect(self, hook_name: str) -> list[tuple[str, Any]]:
         """What each plugin contributes through a ``register_*`` hook: pairs of plugin name and thing."""
@@ -116,7 +124,27 @@ def attach_host(factory: SessionFactory, host: PluginHost, jobs: JobQueue) -> No
 def notify(session: Session, event: Event) -> None:
     """Tell the plugins of ``event`` now (a veto raises) and once more after the session's commit."""
     host, _ = session.info[_HOST]
-    host.hook.on_event(session=session, event=event)
+    for _, tell in host.bound("on_event", session=session, event=event):
+        tell()
+    _remember(session, event)
+
+
+def inform(session: Session, event: Event) -> None:
+    """``notify`` of a fact that nobody can veto, because a router did it or rendering gave it.
+
+    A plugin that raises loses what it wrote; the router gets its answer all the same.
+    """
+    host, _ = session.info[_HOST]
+    for plugin, tell in host.bound("on_event", session=session, event=event):
+        try:
+            with session.begin_nested():
+                tell()
+        except Exception:  # whatever a stranger raises
+            log.exception("plugin %s failed to hear of %s", plugin, event)
+    _remember(session, event)
+
+
+def _remember(session: Session, event: Event) -> None:
     pending = session.info.setdefault(_EVENTS, [])
     if event not in (known for known, _ in pending):
         pending.append((event, session.get_nested_transaction()))
@@ -134,12 +162,11 @@ def _tell_committed(session: Session) -> None:
         return
     for event, _ in session.info.pop(_EVENTS, ()):
         host, jobs = session.info[_HOST]
-        for implementation in host.hook.after_commit.get_hookimpls():
-            arguments = {"event": event, "jobs": jobs}
+        for plugin, tell in host.bound("after_commit", event=event, jobs=jobs):
             try:
-                implementation.function(*(arguments[name] for name in implementation.argnames))
+                tell()
             except Exception:  # the work is committed: a plugin's mistake must not tell the client otherwise
-                log.exception("plugin %s failed after the commit of %s", implementation.plugin_name, event)
+                log.exception("plugin %s failed after the commit of %s", plugin, event)
 
 
 @sqlalchemy_events.listens_for(Session, "after_soft_rollback")

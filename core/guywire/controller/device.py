@@ -21,7 +21,7 @@ from guywire.db import writing
 from guywire.errors import Overloaded
 from guywire.events import ConfigStatusChanged
 from guywire.models import Config, Device, Organization
-from guywire.plugin import notify
+from guywire.plugin import inform
 from guywire.runtime import Runtime
 from guywire.services import devices, registration, status
 from guywire.services.rendering import refresh
@@ -97,7 +97,7 @@ def _record_poll(session: Session, runtime: Runtime, device: Device, config: Con
         previous = config.state.status
         status.record_served(config.state, now)
         if config.state.status != previous:
-            notify(session, ConfigStatusChanged(config.id, device.id, previous, config.state.status))
+            inform(session, ConfigStatusChanged(config.id, device.id, previous, config.state.status))
 
 
 def _device(session: Session, device_id: uuid.UUID) -> Device | None:

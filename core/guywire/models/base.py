@@ -6,6 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+import orjson
 from sqlalchemy import JSON, DateTime, MetaData, String, Text, Uuid
 from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -32,6 +33,21 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+class OrderedJSON(TypeDecorator[Any]):
+    """A JSON value whose text is kept as it is: the order of keys, and 1, 1.0 and true as different values.
+
+    Both can decide the bytes of an archive. So it is JSON in PostgreSQL, not JSONB.
+    """
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    @override
+    def compare_values(self, x: Any, y: Any) -> bool:
+        """Whether an assignment changes nothing. (In Python, 1 == 1.0 == True.)"""
+        return orjson.dumps(x) == orjson.dumps(y)
+
+
 class Base(DeclarativeBase):
     """Base of all models, the plugins' included (a plugin's table names begin with the plugin's name)."""
 
@@ -46,8 +62,7 @@ class Base(DeclarativeBase):
     )
     type_annotation_map = {  # noqa: RUF012 (SQLAlchemy reads it from the class)
         datetime: UtcDateTime,
-        # JSON, not JSONB: the order of keys can decide the bytes of an archive.
-        JSONObject: JSON(none_as_null=True),
+        JSONObject: OrderedJSON,
         uuid.UUID: Uuid,
         str: Text,
     }

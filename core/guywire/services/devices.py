@@ -7,17 +7,17 @@ import re
 import secrets
 import string
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from ipaddress import ip_address
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from guywire.events import ConfigStatusChanged, DeviceActivated, DeviceDeactivated
+from guywire.events import ConfigStatusChanged, DeviceActivated, DeviceDeactivated, Event
 from guywire.interfaces import JSONObject
 from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings
-from guywire.plugin import notify
+from guywire.plugin import inform, notify
 from guywire.services import status
 from guywire.services.renderer import Renderer
 from guywire.services.rendering import render_within
@@ -156,14 +156,16 @@ def record_report(
     """Keep what a device says of its configuration: ``applied`` or ``error`` (with a reason)."""
     previous = state.status
     status.record_reported(state, reported, reason, now)
-    _tell_status(session, state, previous)
+    _tell_status(session, state, previous, inform)
     if state.status == status.DEACTIVATED:
         device.management_ip = None
 
 
-def _tell_status(session: Session, state: ConfigState, previous: str) -> None:
+def _tell_status(
+    session: Session, state: ConfigState, previous: str, tell: Callable[[Session, Event], None] = notify
+) -> None:
     if state.status != previous:
-        notify(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
+        tell(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
 
 
 def usable_address(text: str | None) -> str | None:

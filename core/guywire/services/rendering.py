@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from guywire import archive
 from guywire.db import SessionFactory, reading, writing
-from guywire.events import ConfigModified, ConfigStatusChanged
+from guywire.events import ConfigModified, ConfigStatusChanged, Event
 from guywire.interfaces import ConfigurationInvalid, JSONObject
 from guywire.models import (
     Config,
@@ -31,7 +31,7 @@ from guywire.models import (
     OrganizationConfigSettings,
     Template,
 )
-from guywire.plugin import notify
+from guywire.plugin import inform, notify
 from guywire.services import status
 from guywire.services.context import device_context
 from guywire.services.renderer import Inputs, Renderer, Rendering, with_hostname
@@ -105,10 +105,13 @@ def templates_of(session: Session, config_ids: Sequence[uuid.UUID]) -> dict[uuid
     return templates
 
 
-def store(session: Session, renderings: Sequence[Rendering], now: datetime) -> list[uuid.UUID]:
+def store(
+    session: Session, renderings: Sequence[Rendering], now: datetime, tell: Callable[[Session, Event], None] = inform
+) -> list[uuid.UUID]:
     """Keep what was rendered, unless something newer was kept meanwhile; an error leaves the last good archive.
 
-    Returns the configurations whose bytes changed.
+    ``tell`` is how plugins hear of what changed (``guywire.plugin.notify`` where they may veto). Returns the
+    configurations whose bytes changed.
     """
     states = {
         state.config_id: state
@@ -141,9 +144,9 @@ def store(session: Session, renderings: Sequence[Rendering], now: datetime) -> l
             archives.append({"config_id": state.config_id, "checksum": checksum, "archive": packed})
             changed.append(state.config_id)
             if not is_first:
-                notify(session, ConfigModified(state.config_id, state.device_id))
+                tell(session, ConfigModified(state.config_id, state.device_id))
         if state.status != previous:
-            notify(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
+            tell(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
     _replace_archives(session, archives)
     session.flush()
     return changed
@@ -179,7 +182,7 @@ def render_within(session: Session, renderer: Renderer, config: Config, now: dat
     rendering = _rendered(session, renderer, config)
     if rendering.error is not None:
         raise ConfigurationInvalid(rendering.error)
-    return bool(store(session, [rendering], now))
+    return bool(store(session, [rendering], now, notify))
 
 
 def render_anyway(session: Session, renderer: Renderer, config: Config, now: datetime) -> None:

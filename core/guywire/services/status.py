@@ -98,9 +98,7 @@ def explanation_of(facts: Facts) -> str:
     if facts.served_checksum == facts.checksum:
         return "The device has downloaded this configuration and has not reported on it yet."
     if facts.overtaken:
-        return (
-            "The device has downloaded another configuration since its last report, so it has to download this one."
-        )
+        return "The device has downloaded another configuration since its last report, so it has to download this one."
     if facts.reported_status is not None:
         return "The configuration has changed since the one that the device last reported on."
     return "The configuration has changed since the device downloaded it."

@@ -28,9 +28,9 @@ class Client:
         if method in ("GET", "HEAD"):
             send = self.app.get if method == "GET" else self.app.head
             return send(url, options.pop("query", None) or {}, headers=headers, status=status, **options)
-        send = getattr(self.app, f"{method.lower()}_json")
         if body is None and method in ("DELETE", "OPTIONS"):
             return getattr(self.app, method.lower())(url, headers=headers, status=status, **options)
+        send = getattr(self.app, f"{method.lower()}_json")
         return send(url, body if body is not None else {}, headers=headers, status=status, **options)
 
     def get(self, path: str, status: int = 200, **query: Any) -> Any:

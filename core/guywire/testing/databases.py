@@ -7,7 +7,7 @@ import os
 import shutil
 import tempfile
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,17 @@ def _folder() -> Path:
     return folder
 
 
-def fresh_database(kind: str, builtin: list[tuple[str, Any]]) -> tuple[str, Callable[[], None]]:
+def fresh_database(
+    kind: str, builtin: list[tuple[str, Any]], plugins: Sequence[tuple[str, Any]] = ()
+) -> tuple[str, Callable[[], None]]:
     """The URL of an empty, migrated database with the stock groups, and what drops it again.
 
-    ``builtin`` are the plugins whose tables it has.
+    It has the tables and permissions of the ``builtin`` and the installed plugins, and of ``plugins``.
     """
-    return (_fresh_sqlite if kind == "sqlite" else _fresh_postgresql)(builtin)
+    url, drop = (_fresh_sqlite if kind == "sqlite" else _fresh_postgresql)(builtin)
+    if any(hasattr(plugin, hook) for _, plugin in plugins for hook in ("register_migrations", "register_permissions")):
+        _migrate(url, builtin, plugins)
+    return url, drop
 
 
 def data_dir() -> Path:
@@ -45,8 +50,8 @@ def data_dir() -> Path:
     return folder
 
 
-def _migrate(url: str, builtin: list[tuple[str, Any]]) -> None:
-    runtime = create_runtime(Settings(sqlalchemy_url=url, data_dir=data_dir()), builtin)
+def _migrate(url: str, builtin: list[tuple[str, Any]], plugins: Sequence[tuple[str, Any]] = ()) -> None:
+    runtime = create_runtime(Settings(sqlalchemy_url=url, data_dir=data_dir()), builtin, plugins=plugins)
     upgrade(runtime.engine, runtime.registry)
     with writing(runtime.session_factory) as session:
         synchronize_permissions(session, runtime.registry)

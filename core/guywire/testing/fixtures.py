@@ -37,9 +37,9 @@ def plugins() -> list[tuple[str, Any]]:
 
 
 @pytest.fixture(params=KINDS)
-def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A fresh database. Every test that uses it runs on SQLite and on PostgreSQL."""
-    url, drop = fresh_database(request.param, BUILTIN)
+def database_url(request: pytest.FixtureRequest, plugins: list[tuple[str, Any]]) -> Iterator[str]:
+    """A fresh database with the tables of all plugins. Every test that uses it runs on SQLite and on PostgreSQL."""
+    url, drop = fresh_database(request.param, BUILTIN, plugins)
     yield url
     drop()
 
