@@ -450,6 +450,12 @@ def test_activating_a_device_that_never_reported_gives_modified():
     assert status.status_of(facts) == MODIFIED
 
 
+def test_the_error_of_a_rendering_can_be_stored_whatever_it_quotes():
+    facts = served("a")
+    status.record_failed(facts, 2, "no such path: a\0b\ud800c", None)
+    assert facts.render_error == "no such path: a\ufffdb?c"
+
+
 def test_what_cannot_be_rendered_leaves_the_last_good_archive_in_service():
     facts = served("a", reported=APPLIED)
     facts.inputs_version += 1

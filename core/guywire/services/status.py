@@ -124,7 +124,7 @@ def record_rendered(facts: Facts, version: int, checksum: str, digest: str, now:
 def record_failed(facts: Facts, version: int, error: str, template_id: uuid.UUID | None) -> None:
     """The inputs of ``version`` cannot be rendered: what was last good stays in service."""
     facts.rendered_version = version
-    facts.render_error, facts.render_error_template_id = error, template_id
+    facts.render_error, facts.render_error_template_id = _storable(error), template_id
     facts.status = status_of(facts)
 
 
@@ -169,6 +169,13 @@ def record_activation(facts: Facts) -> None:
     """The operator takes the device back into service."""
     facts.lifecycle = ACTIVE
     facts.status = status_of(facts)
+
+
+def _storable(text: str) -> str:
+    """The text without what a database refuses. It may quote a configuration, and one that cannot be stored would
+    keep all others that are rendered together with it from being stored.
+    """
+    return text.replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _shortened(reason: str) -> str:
