@@ -4,12 +4,15 @@ import hashlib
 import json
 from dataclasses import replace
 from itertools import count
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from guywire import hookimpl
 from guywire.app import create_app
 from guywire.db import reading, writing
+from guywire.interfaces import ArchiveFile, ConfigBackend
 from guywire.models import ConfigState, Device
 from guywire.services.bootstrap import load_document
 from guywire.services.status import is_stale
@@ -213,7 +216,7 @@ def test_a_poll_tells_where_the_router_is(app, device, all_gets, addresses):
                 assert addresses(device) == (address, shown)
 
 
-def test_an_address_has_one_owner(app, admin, organization, other_organization, addresses):
+def test_a_management_address_has_one_owner_and_many_may_call_from_one_address(app, admin, organization, other_organization, addresses):
     devices = [
         admin.make_device(owner, f"router-{number}", f"00:11:22:33:44:0{number}")
         for number, owner in enumerate((organization, organization, other_organization))
@@ -221,9 +224,8 @@ def test_an_address_has_one_owner(app, admin, organization, other_organization, 
     for device in devices:
         query = {"key": device["key"], "management_ip": "10.8.0.2"}
         app.get(f"/controller/checksum/{device['id']}/", query, extra_environ={"REMOTE_ADDR": "192.168.1.2"})
-    assert [addresses(device) for device in devices] == [(None, None)] * 2 + [("192.168.1.2", "10.8.0.2")]
-    # Many share a public address, or the one of a proxy on this machine.
-    for address in (CALLER, "127.0.0.1", "::1"):
+    assert [addresses(device) for device in devices] == [("192.168.1.2", shown) for shown in (None, None, "10.8.0.2")]
+    for address in (CALLER, "10.0.0.1", "127.0.0.1", "::1"):
         for device in devices:
             query = {"key": device["key"]}
             app.get(f"/controller/checksum/{device['id']}/", query, extra_environ={"REMOTE_ADDR": address})
@@ -348,6 +350,53 @@ def test_an_error_that_no_database_can_store_stops_neither_the_poll_nor_the_othe
     assert state["status"] == "modified"
     assert "a\ufffdb" in state["rendering_error"]["message"]
     assert admin.state(healthy)["rendering_error"] is None
+
+
+class Stranger(ConfigBackend):
+    """A backend that means well until the configuration asks for something else."""
+
+    id = "stranger"
+    label = "Stranger"
+    schema: dict[str, Any] = {}  # noqa: RUF012
+
+    def validate(self, config, templates, context, device_os=""):
+        pass
+
+    def render(self, config, templates, context, device_os=""):
+        layers = [*templates, config]
+        if any("raise" in layer for layer in layers):
+            raise KeyError("what is that?")
+        path = "/".join(layer.get("path", "") for layer in layers)
+        return None if "nothing" in path else [ArchiveFile(path, b"")]
+
+    @hookimpl
+    def register_config_backends(self):
+        return [self]
+
+
+class TestABackendThatFails:
+    @pytest.fixture
+    def plugins(self):
+        return [("stranger", Stranger())]
+
+    def test_leaves_the_last_good_archive_in_service(self, admin, organization, router, worker, caplog):
+        backend = {"backend": "stranger"}
+        template = admin.make_template(organization, "template", config={"path": "good"}, **backend)
+        first = admin.make_device(organization, "first", templates=[template["id"]], **backend)
+        agent = router(first)
+        agent.apply()
+        good = agent.checksum
+        for config in ({"raise": True}, {"path": "a\0b"}, {"path": "nothing"}):
+            admin.patch(f"template/{template['id']}/", {"config": config})
+            assert agent.poll() == good
+            assert agent.download() == agent.archive
+            state = admin.state(first)
+            assert state["rendering_error"]["template"] == template["id"]
+            assert 'The backend "stranger" failed' in state["explanation"]
+            assert agent.report() == "report-result: success\ncurrent-status: modified\n"
+        admin.patch(f"template/{template['id']}/", {"config": {"path": "better"}})
+        worker.run_due(0.0)
+        assert agent.poll() != good
 
 
 # Reports

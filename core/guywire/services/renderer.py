@@ -93,16 +93,27 @@ class Renderer:
     def render(self, inputs: Inputs) -> Rendering:
         """Turn inputs into an archive, or into the error and the template that it comes from."""
         try:
-            files = self.files(inputs.backend, inputs.config, inputs.context, inputs.templates, inputs.device_os)
+            tar = self._packed(inputs.backend, inputs.config, inputs.context, inputs.templates, inputs.device_os)
         except ConfigurationInvalid as invalid:
             return Rendering(inputs, error=str(invalid), error_template_id=self._culprit(inputs))
-        tar = archive.pack(files)
         return Rendering(inputs, tar=tar, digest=hashlib.sha256(tar).hexdigest())
 
     def render_template(self, template: Template) -> bytes:
         """The archive (tar.gz) of a template alone, with its own variables. Raises ConfigurationInvalid."""
         context = template_context(template.default_values, self.global_context)
-        return archive.compress(archive.pack(self.files(template.backend, template.config, context)))
+        return archive.compress(self._packed(template.backend, template.config, context))
+
+    def _packed(
+        self,
+        backend_id: str,
+        config: JSONObject,
+        context: Mapping[str, Any],
+        templates: Sequence[JSONObject] = (),
+        device_os: str = "",
+    ) -> bytes:
+        # Whether the files can be packed is the backend's business too.
+        with self._backend(backend_id) as backend:
+            return archive.pack(backend.render(config, templates, context, device_os))
 
     @contextmanager
     def _backend(self, backend_id: str) -> Iterator[ConfigBackend]:
@@ -122,7 +133,7 @@ class Renderer:
         """The first template with which the layers below it do not go together, or None: the device's own layer."""
         for count in range(1, len(inputs.templates) + 1):
             try:
-                self.files(inputs.backend, {}, inputs.context, inputs.templates[:count], inputs.device_os)
+                self._packed(inputs.backend, {}, inputs.context, inputs.templates[:count], inputs.device_os)
             except ConfigurationInvalid:
                 return inputs.template_ids[count - 1] if inputs.backend in self.backends else None
         return None
