@@ -763,3 +763,25 @@ def test_whatever_json_is_sent_the_answer_is_clear_and_a_refusal_changes_nothing
 def test_the_table_of_junk_is_json():
     assert all(math.isfinite(value) for value in JUNK.values() if isinstance(value, float))
     assert json.loads(json.dumps(JUNK)) == JUNK
+
+
+@pytest.mark.parametrize("field", ["organization", "vpn", "config"])
+def test_a_file_is_no_reference(admin, app, field):
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    url = "/api/v1/controller/template/"
+    answer = app.post(url, {"name": "x"}, upload_files=[(field, "x.txt", b"x")], headers=headers, status=400)
+    assert field in answer.json
+
+
+def test_a_list_of_references_has_a_limit_and_no_nulls(admin, organization):
+    device = admin.make_device(organization)
+    for templates in ([str(UUID(int=number)) for number in range(100_000)], [None]):
+        errors = admin.patch(f"device/{device['id']}/", {"config": {"templates": templates}}, 400)
+        assert errors["config"].keys() == {"templates"}
+
+
+def test_a_web_site_with_control_characters_is_refused_and_any_other_fits_into_a_header(admin):
+    body = {"name": "x", "slug": "x", "url": "http://example.com/\u0001"}
+    assert admin.post("/api/v1/users/organization/", body, 400).keys() == {"url"}
+    answer = admin.request("POST", "/api/v1/users/organization/", body | {"url": "http://example.com/☃?a=b#c"}, 201)
+    assert answer.headers["Location"] == "http://example.com/%E2%98%83?a=b#c"

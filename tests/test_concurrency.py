@@ -21,6 +21,7 @@ from guywire.events import ConfigStatusChanged
 from guywire.interfaces import ArchiveFile, ConfigBackend
 from guywire.models import ConfigState, Device
 from guywire.services import status
+from guywire.services.devices import create_config
 from guywire.services.rendering import read_inputs, refresh
 from guywire.testing import Client, Router
 from guywire.testing.clients import OPENWRT
@@ -250,6 +251,63 @@ def test_an_edit_that_had_to_wait_for_another_one_sees_what_that_did(app, admin,
     detail = admin.get(path)
     assert (detail["config"]["config"], detail["config"]["context"]) == (config, {"about": "a variable"})
     assert detail["config"] in [answer["config"] for answer in answers]
+    check_nothing_is_out_of_date(runtime)
+
+
+@ON_POSTGRESQL
+def test_the_last_of_two_edits_of_one_field_wins_even_if_it_restores_what_was_there(app, admin, organization, runtime):
+    device = admin.make_device(organization)
+    path, before = f"device/{device['id']}/", device["config"]["config"]
+    other = {"general": {"description": "other"}}
+    with ThreadPoolExecutor(2) as pool, runtime.engine.connect() as connection, runtime.engine.connect() as watch:
+        connection.execute(sa.select(Device.id).where(Device.id == UUID(device["id"])).with_for_update())
+        edits = []
+        for count, config in enumerate((other, before), 1):
+            here = Client(TestApp(app.app), admin.token)
+            edits.append(pool.submit(here.patch, path, {"config": {"config": config}}))
+            wait_for_waiting(watch, count)
+        connection.rollback()
+        answers = [edit.result()["config"]["config"] for edit in edits]
+    assert answers == [other, before]
+    assert admin.get(path)["config"]["config"] == before
+    check_nothing_is_out_of_date(runtime)
+
+
+@ON_POSTGRESQL
+def test_a_deactivation_that_had_to_wait_for_an_edit_empties_what_that_made(app, admin, organization, runtime):
+    device = admin.make_device(organization, config={}, context={"a": "b"})
+    path = f"device/{device['id']}/"
+    config = {"general": {"description": "late"}}
+    with ThreadPoolExecutor(2) as pool, runtime.engine.connect() as connection, runtime.engine.connect() as watch:
+        connection.execute(sa.select(Device.id).where(Device.id == UUID(device["id"])).with_for_update())
+        edit = pool.submit(Client(TestApp(app.app), admin.token).patch, path, {"config": {"config": config}})
+        wait_for_waiting(watch, 1)
+        end = pool.submit(Client(TestApp(app.app), admin.token).post, f"{path}deactivate/", status=200)
+        wait_for_waiting(watch, 2)
+        connection.rollback()
+        assert edit.result()["config"]["config"] == config
+        assert end.result()["config"]["config"] == {}
+    assert admin.get(path)["config"]["config"] == {}
+    check_nothing_is_out_of_date(runtime)
+
+
+@ON_POSTGRESQL
+def test_a_template_that_becomes_required_waits_for_devices_that_are_being_made(app, admin, organization, runtime):
+    template = admin.make_template(organization)
+    with ThreadPoolExecutor(1) as pool, runtime.engine.connect() as watch:
+        with writing(runtime.session_factory) as session:
+            device = Device(
+                id=UUID(int=1), organization_id=UUID(organization), name="new", mac_address="00:11:22:33:44:55", key="k"
+            )
+            device.created = device.modified = runtime.clock()
+            session.add(device)
+            create_config(session, runtime.renderer, device, runtime.clock(), backend=OPENWRT)
+            edit = pool.submit(
+                Client(TestApp(app.app), admin.token).patch, f"template/{template['id']}/", {"required": True}
+            )
+            wait_for_waiting(watch, 1)
+        edit.result()
+    assert admin.get(f"device/{UUID(int=1)}/")["config"]["templates"] == [template["id"]]
     check_nothing_is_out_of_date(runtime)
 
 
@@ -504,6 +562,7 @@ def test_strangers_are_answered_although_somebody_writes(impatient, device, runt
             impatient.post(url, {"key": "wrong", "status": "applied"}, status=403)
             impatient.post(url, status=400)
             impatient.post(url.replace(device["id"], "0" * 32), {"key": "wrong"}, status=404)
+        Client(impatient, "0" * 40).post("template/", {}, 401)
 
 
 def test_the_worker_tries_again_when_the_database_is_busy(impatient, words, device, runtime, worker, state_of, caplog):

@@ -216,7 +216,9 @@ def test_a_poll_tells_where_the_router_is(app, device, all_gets, addresses):
                 assert addresses(device) == (address, shown)
 
 
-def test_a_management_address_has_one_owner_and_many_may_call_from_one_address(app, admin, organization, other_organization, addresses):
+def test_a_management_address_has_one_owner_and_many_may_call_from_one_address(
+    app, admin, organization, other_organization, addresses
+):
     devices = [
         admin.make_device(owner, f"router-{number}", f"00:11:22:33:44:0{number}")
         for number, owner in enumerate((organization, organization, other_organization))

@@ -640,3 +640,18 @@ def test_a_multipart_header_with_two_boundaries_means_the_last_one(admin, app, b
         "Content-Type": "multipart/form-data; boundary=made-up; boundary=real",
     }
     assert app.post(f"{API}device/", parts + "--real--\r\n", headers=headers, status=201).json["name"] == "ap"
+
+
+def test_a_device_does_not_move_to_where_its_hardware_is_known(app, admin, organization, other_organization):
+    ids = []
+    for number, secret in enumerate(("secret", "other-secret")):
+        form = {"secret": secret, "name": f"r{number}", "mac_address": f"00:11:22:33:44:0{number}"}
+        answer = app.post("/controller/register/", form | {"backend": OPENWRT, "hardware_id": "HW"}, status=201).text
+        ids.append(UUID(answer.partition("uuid: ")[2].partition("\n")[0]))
+    errors = admin.patch(f"device/{ids[0]}/", {"organization": other_organization}, 400)
+    assert errors == {"__all__": ["Device with this Hardware id and Organization already exists."]}
+
+
+def test_a_word_about_a_device_without_configuration_makes_none(admin, organization):
+    device = admin.post("device/", {"name": "bare", "organization": organization, "mac_address": "00:11:22:33:44:55"})
+    assert admin.patch(f"device/{device['id']}/", {"notes": "x"})["config"] is None

@@ -25,7 +25,12 @@ WRITES = "guywire_writes"
 def create_engine(settings: Settings) -> Engine:
     """An engine for ``settings.sqlalchemy_url``. Nothing is connected yet."""
     url = make_url(settings.sqlalchemy_url)
-    options: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+    options: dict[str, Any] = {
+        "json_serializer": _dumps,
+        "json_deserializer": orjson.loads,
+        # Statements are logged when they fail; what they carry are keys and passwords.
+        "hide_parameters": True,
+    }
     if url.get_backend_name() == "sqlite":
         return _create_sqlite_engine(url, settings, options)
     milliseconds = int(settings.busy_timeout * 1000)

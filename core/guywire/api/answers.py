@@ -113,8 +113,10 @@ def _database_error(error: sa.exc.SQLAlchemyError, request: Request) -> Response
     if is_conflict(error):
         # Somebody was faster. The next attempt sees what they did and answers accordingly.
         mark_error_retryable(error)
-        if is_last_attempt(request):
-            log.warning("the transaction conflicts with others again and again: %s", error)
+        if is_last_attempt(request) and isinstance(error, sa.exc.IntegrityError):
+            # Nobody is in the way any more: a check of ours is missing.
+            log.error("%s %s: a constraint of the database refused it: %s", request.method, request.path, error)
+            return _api_error(ParseError("The change conflicts with what is stored."), request)
         return _api_error(Overloaded(), request)
     if is_overload(error):
         log.warning("the database is busy or away: %s", error)
@@ -132,6 +134,12 @@ def _unexpected(error: Exception, request: Request) -> Response:
 
 
 def _undecodable(error: Exception, request: Request) -> Response:
+    try:
+        request.path_info, request.GET.items()
+    except UnicodeDecodeError:
+        pass
+    else:
+        return _unexpected(error, request)
     return _api_error(ParseError("The address is not valid UTF-8."), request)
 
 

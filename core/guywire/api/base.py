@@ -82,6 +82,10 @@ class Resource:
         """A row as its detail shows it."""
         return self.represent([row])[0]
 
+    def represent_new(self, row: Any) -> dict[str, Any]:
+        """A row as the answer to its creation shows it."""
+        return self.represent([row])[0]
+
     # What views call
 
     def collection_get(self) -> dict[str, Any]:
@@ -103,7 +107,7 @@ class Resource:
         row = self.create(fields)
         self.session.flush()
         self.request.response.status = 201
-        return self.represent([row])[0]
+        return self.represent_new(row)
 
     def get(self) -> dict[str, Any]:
         """One object."""
@@ -136,10 +140,11 @@ class Resource:
 
     def row(self) -> Any:
         """The object of the path, locked when it is going to be changed. Raises NotFound, PermissionDenied."""
-        query = self.query().where(self.model.id == self.path_id()).options(*self.loading)
+        query = self.query().where(self.model.id == self.path_id())
         if self.request.method not in ("GET", "HEAD"):
-            query = query.with_for_update(of=self.model)
-        row = self.session.scalars(query).first()
+            # The lock first, then the reading: what is read together with a lock is as old as the wait for it was long.
+            self.session.execute(query.with_only_columns(self.model.id).with_for_update(of=self.model))
+        row = self.session.scalars(query.options(*self.loading)).first()
         if row is None:
             raise NotFound.of(self.label)
         self.check_object(row)

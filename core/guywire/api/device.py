@@ -11,14 +11,16 @@ from typing_extensions import override
 
 from guywire.api import fields
 from guywire.api.base import Filter, Resource, register
+from guywire.api.body import read_body
 from guywire.api.schema import Schema
-from guywire.db import is_overload
+from guywire.db import is_conflict, is_overload
 from guywire.errors import MODEL, NON_FIELD, Invalid, PermissionDenied
 from guywire.interfaces import JSONObject
 from guywire.models import Config, Device, DeviceGroup, Organization, Template
 from guywire.services import configurations, devices
-from guywire.services.rendering import refresh, templates_of
+from guywire.services.rendering import refresh
 from guywire.services.status import ERROR, is_stale, status_of
+from guywire.services.templates import assigned_templates
 
 PATH = "/api/v1/controller/device/"
 GROUP_MISMATCH = (
@@ -99,10 +101,8 @@ class DeviceResource(Resource):
     def create(self, fields: dict[str, Any]) -> Device:
         given = fields.pop("config", None) or {}
         device = Device(id=uuid.uuid4(), created=self.now, is_deactivated=False)
-        # Empty addresses are shown as they came, and stored as null.
-        self.blank_addresses = {name: "" for name in ("last_ip", "management_ip") if fields.get(name) == ""}
         try:
-            self._apply(device, {**_DEFAULTS, **fields, **dict.fromkeys(self.blank_addresses)})
+            self._apply(device, _DEFAULTS | fields)
         except Invalid:
             # The reference looks at the configuration before it looks for devices that are in the way.
             configurations.require_valid_alone(self.runtime, given)
@@ -118,9 +118,9 @@ class DeviceResource(Resource):
         before = configurations.Origin.of(row)
         self._apply(row, fields)
         self.session.flush()
-        if row.config is None:
+        if row.config is None and (given or row.group_id != before.group_id):
             configurations.give(self.session, self.runtime, row, given, self.now)
-        elif given or before != configurations.Origin.of(row):
+        elif row.config is not None and (given or before != configurations.Origin.of(row)):
             configurations.change(self.session, self.runtime, row, row.config, given, before, self.now)
 
     @override
@@ -132,7 +132,6 @@ class DeviceResource(Resource):
 
     @override
     def represent(self, rows: list[Device]) -> list[dict[str, Any]]:
-        blank = getattr(self, "blank_addresses", {})
         return [
             {
                 "id": row.id,
@@ -151,9 +150,15 @@ class DeviceResource(Resource):
                 "created": row.created,
                 "modified": row.modified,
             }
-            | blank
             for row in rows
         ]
+
+    @override
+    def represent_new(self, row: Device) -> dict[str, Any]:
+        # Empty addresses are answered as they came; what is stored is null.
+        given = read_body(self.request)
+        blank = {name: "" for name in _ADDRESSES if given.get(name) == ""}
+        return super().represent_new(row) | blank
 
     @override
     def represent_one(self, row: Device) -> dict[str, Any]:
@@ -164,7 +169,7 @@ class DeviceResource(Resource):
                 body["is_deactivated"] = row.is_deactivated
         if row.config is not None:
             body["config"] |= {
-                "templates": [template.id for template in templates_of(self.session, [row.config.id])[row.config.id]],
+                "templates": assigned_templates(self.session, row.config.id),
                 "context": row.config.context,
                 "config": row.config.config,
             }
@@ -174,7 +179,7 @@ class DeviceResource(Resource):
         """Set the given fields of the device itself and check it as a whole."""
         renamed = {"organization": "organization_id", "group": "group_id"}
         for name, value in given.items():
-            setattr(device, renamed.get(name, name), value)
+            setattr(device, renamed.get(name, name), None if name in _ADDRESSES and value == "" else value)
         device.modified = self.now
         taken = devices.conflicts(self.session, device)
         if "key" in taken:
@@ -184,6 +189,8 @@ class DeviceResource(Resource):
         self._require_group_of_organization(device)
         if "name" in taken:
             raise Invalid({MODEL: ["Device with this Name and Organization already exists."]})
+        if "hardware_id" in taken:
+            raise Invalid({MODEL: ["Device with this Hardware id and Organization already exists."]})
         if not device.key:
             consistent = self.runtime.settings.consistent_registration
             with self.session.no_autoflush:
@@ -202,11 +209,13 @@ class DeviceResource(Resource):
     def _refresh(self, config: Config) -> None:
         try:
             refresh(self.runtime.session_factory, self.runtime.renderer, [config.id], self.now)
-        except sa.exc.DBAPIError as error:
+        except sa.exc.SQLAlchemyError as error:
             # A read must not fail because somebody writes: the status says "modified" meanwhile.
-            if not is_overload(error):
+            if not is_overload(error) and not is_conflict(error):
                 raise
 
+
+_ADDRESSES = ("last_ip", "management_ip")
 
 _DEFAULTS: dict[str, Any] = {
     "last_ip": None,

@@ -35,8 +35,12 @@ _UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 _EMAIL = re.compile(
     r"[^@\s\"<>()\[\],;:\\]+@([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z][A-Za-z0-9-]*[A-Za-z0-9]"
 )
-_URL = re.compile(r"(https?|ftps?)://[^\s/?#.]+[^\s/?#]*([/?#]\S*)?", re.IGNORECASE)
+_URL = re.compile(
+    r"(https?|ftps?)://[^\s/?#.\x00-\x1f\x7f]+[^\s/?#\x00-\x1f\x7f]*([/?#][^\s\x00-\x1f\x7f]*)?", re.IGNORECASE
+)
 _SLUG = re.compile(r"[-a-zA-Z0-9_]+")
+
+_MAX_REFERENCES = 1000
 
 Rule = Callable[[str], list[str]]
 """Returns what is wrong with a text, or an empty list."""
@@ -175,6 +179,8 @@ def _primary_key(value: Any) -> uuid.UUID:
         raise fail(f"Incorrect type. Expected pk value, received {type(value).__name__}.")
     if isinstance(value, int):
         raise fail(f'Invalid pk "{value}" - object does not exist.')
+    if not isinstance(value, str):
+        raise fail("Incorrect type. Expected pk value, received a file.")
     if not _UUID.fullmatch(value):
         raise fail(f"“{value}” is not a valid UUID.")
     return uuid.UUID(value)
@@ -206,7 +212,11 @@ def references(model: Any) -> BeforeValidator:
             value = [value] if value else []
         if not isinstance(value, list):
             raise fail(f'Expected a list of items but got type "{type(value).__name__}".')
-        keys = [_primary_key(NULL if each is None else each) for each in value]
+        if None in value:
+            raise fail(NULL)
+        if len(value) > _MAX_REFERENCES:
+            raise fail(f"Ensure this field has no more than {_MAX_REFERENCES} elements.")
+        keys = [_primary_key(each) for each in value]
         known = _context(info).exists(model, keys)
         for key, given in zip(keys, value, strict=True):
             if key not in known:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from typing_extensions import override
@@ -15,6 +16,8 @@ from guywire.errors import Invalid
 from guywire.models import Membership, Organization, OrganizationOwner
 from guywire.security import visible_to
 from guywire.services.accounts import create_organization
+
+_IN_URLS = "%:/?#[]@!$&'()*+,;=~"
 
 NOT_A_MEMBER = "The selected user is not member of this organization."
 
@@ -57,7 +60,7 @@ class OrganizationResource(Resource):
         fields.pop("owner", None)
         organization = create_organization(self.session, self.runtime.key_ring, self.now, **fields)
         # The reference sends the organization's web site as Location; clients may rely on the header being there.
-        self.request.response.headers["Location"] = organization.url
+        self.request.response.headers["Location"] = quote(organization.url, safe=_IN_URLS)
         return organization
 
     @override

@@ -23,6 +23,7 @@ from guywire.events import ConfigStatusChanged
 from guywire.models import Config, Device, Organization
 from guywire.plugin import inform
 from guywire.runtime import Runtime
+from guywire.sealing import SealBroken
 from guywire.services import devices, registration, status
 from guywire.services.rendering import refresh
 
@@ -67,7 +68,12 @@ def poll_view(request: Request) -> Response:
         # The route's pattern lets a line break at the end pass, the poll's does not.
         raise HTTPNotFound()
     for _ in range(ATTEMPTS):
-        reply = answer(request.registry.poll_reader, poll)
+        try:
+            reply = answer(request.registry.poll_reader, poll)
+        except SealBroken as broken:
+            # The key ring is another one. Routers shall wait until somebody has put that right.
+            log.error("the archive of device %s cannot be opened: %s", poll.device_id, broken)
+            raise Overloaded() from None
         if reply is not None:
             if reply.polled:
                 request.registry.poll_log.note(poll.device_hex)
@@ -213,7 +219,7 @@ def register_view(request: Request) -> Response:
             address,
             form.get("name"),
             form.get("mac_address"),
-            " ".join(refused.body.split()),
+            refused.reason,
         )
         return _text(refused.body, refused.status, refused.content_type)
     device = registered.device

@@ -11,6 +11,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from guywire.controller.poll import Answer, answer, poll_of
 from guywire.controller.reader import DatabaseReader
 from guywire.runtime import Runtime
+from guywire.sealing import SealBroken
 
 NO_SNIFFING = ("X-Content-Type-Options", "nosniff")
 """What Cornice adds to all answers of Pyramid."""
@@ -31,7 +32,7 @@ class PollLayer:
         if poll is not None:
             try:
                 reply = answer(self._reader, poll)
-            except SQLAlchemyError:
+            except (SQLAlchemyError, SealBroken):
                 # The view meets the same trouble and knows what to say.
                 reply = None
             if reply is not None:

@@ -132,7 +132,7 @@ def answer(reader: PollReader, poll: Poll) -> Answer | None:
         return None
     if not poll.download:
         return Answer("200 OK", "text/plain", row.checksum.encode(), (CONTROLLER_HEADER,), polled=True)
-    if poll.fetches and row.served_checksum != row.checksum:
+    if not row.archive or (poll.fetches and row.served_checksum != row.checksum):
         return None
     disposition = ("Content-Disposition", content_disposition(row.name))
     headers = (CONTROLLER_HEADER, disposition)

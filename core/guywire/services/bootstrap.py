@@ -118,12 +118,12 @@ def _load_organization(
     settings = organization.config_settings
     for target, names in ((organization, ("name", "is_active")), (settings, ("registration_enabled", "context"))):
         for name in names:
-            if name in fields and getattr(target, name) != fields[name]:
+            if name in fields:
                 setattr(target, name, fields[name])
-    context_changed = "context" in fields and session.is_modified(settings)
+    context_changed = sa.inspect(settings).attrs.context.history.has_changes()
     if secret is not None and settings.shared_secret != secret:
         set_shared_secret(settings, key_ring, secret)
-    if not session.dirty:
+    if not any(session.is_modified(changed) for changed in session.dirty):
         return []
     organization.modified = now
     session.flush()

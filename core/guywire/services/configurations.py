@@ -16,7 +16,13 @@ from guywire.runtime import Runtime
 from guywire.services.devices import create_config
 from guywire.services.renderer import with_hostname
 from guywire.services.rendering import read_inputs, render_within
-from guywire.services.templates import assign, changed_templates, foreign_templates, group_templates
+from guywire.services.templates import (
+    assign,
+    changed_templates,
+    foreign_templates,
+    group_templates,
+    hold_organization,
+)
 
 FOREIGN_TEMPLATES = (
     "The following templates are owned by organizations which do not match the organization of this configuration: "
@@ -68,6 +74,8 @@ def change(
 ) -> None:
     """Set the ``given`` fields of a configuration, or follow a change of the device (``before``). Raises Invalid."""
     _require_own_templates(session, device, given)
+    if device.organization_id != before.organization_id:
+        hold_organization(session, device.organization_id)
     backend = config.backend
     for name in given.keys() - {"templates"}:
         setattr(config, name, given[name])

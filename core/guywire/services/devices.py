@@ -21,7 +21,7 @@ from guywire.plugin import inform, notify
 from guywire.services import status
 from guywire.services.renderer import Renderer
 from guywire.services.rendering import render_within
-from guywire.services.templates import assign, automatic_templates, merged
+from guywire.services.templates import assign, automatic_templates, hold_organization, merged
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
@@ -81,6 +81,7 @@ def create_config(
     Raises ConfigurationInvalid.
     """
     session.flush()
+    hold_organization(session, device.organization_id)
     created = Config(
         device_id=device.id, backend=backend, config=config or {}, context=context or {}, created=now, modified=now
     )
@@ -179,10 +180,11 @@ def usable_address(text: str | None) -> str | None:
 def record_addresses(
     session: Session, device: Device, last_ip: str | None, management_ip: str | None, *, shared_space: bool
 ) -> None:
-    """Keep where a device called from, and take these addresses from those that had them before.
+    """Keep where a device called from, and take its management address from those that had it before.
 
-    A management address has one owner (in ``shared_space`` among all organizations, else in its own). So has a
-    private address, but the loopback: many devices may sit behind one public address or one local proxy.
+    A management address has one owner (in ``shared_space`` among all organizations, else in its own): it is where
+    the device is reached. Many devices may call from one address. (The reference takes private ones from each other,
+    so that two routers behind one proxy make a write of every poll.)
     """
     device.last_ip = last_ip
     device.management_ip = management_ip
@@ -191,10 +193,3 @@ def record_addresses(
         others = others.where(Device.organization_id == device.organization_id)
     if management_ip is not None:
         session.execute(others.where(Device.management_ip == management_ip).values(management_ip=None))
-    if last_ip is not None and _is_exclusive(last_ip):
-        session.execute(others.where(Device.last_ip == last_ip).values(last_ip=None))
-
-
-def _is_exclusive(address: str) -> bool:
-    parsed = ip_address(address)
-    return parsed.is_private and not parsed.is_loopback

@@ -11,7 +11,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from guywire.db import SessionFactory, is_overload, reading, writing
+from guywire.db import SessionFactory, is_conflict, is_overload, reading, writing
 from guywire.interfaces import Job
 from guywire.models import JobRecord
 
@@ -127,7 +127,7 @@ class Worker:
         try:
             job.run(self.runtime, **arguments)
         except Exception as error:  # one job must not stop the others
-            if is_overload(error):
+            if is_overload(error) or is_conflict(error):
                 log.warning("job %s: the database is busy, it will be tried again", job.name)
             else:
                 log.exception("job %s failed", job.name)

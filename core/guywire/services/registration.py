@@ -33,7 +33,7 @@ DEVICE_DEACTIVATED = "error: device deactivated"
 
 class RegistrationRefused(Exception):
     """A registration that is not accepted: ``status`` and ``body`` are the agent's answer, and ``content_type``,
-    which the reference gives as text/html in three cases.
+    which the reference gives as text/html in three cases. ``reason`` is for the log.
     """
 
     def __init__(self, status: int, body: str, content_type: str = "text/plain") -> None:
@@ -41,6 +41,7 @@ class RegistrationRefused(Exception):
         self.status = status
         self.body = body
         self.content_type = content_type
+        self.reason = " ".join(body.split())
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,10 @@ def register(
         else:
             _update(session, runtime, device, form, address, now)
     except ConfigurationInvalid as invalid:
-        raise RegistrationRefused(400, str(invalid)) from None
+        refused = RegistrationRefused(400, str(invalid))
+        # The message may quote passwords of the organization's variables, which the log must not.
+        refused.reason = f"invalid configuration at #/{'/'.join(map(str, invalid.path))}"
+        raise refused from None
     notify(session, DeviceRegistered(device.id, organization.id, is_new))
     return Registration(device, is_new)
 

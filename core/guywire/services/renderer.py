@@ -43,8 +43,11 @@ class Rendering:
 
     inputs: Inputs
     tar: bytes | None = None
+    packed: bytes | None = None
+    """the archive as it is to be stored, unless its digest is the one that was known before"""
     digest: str | None = None
     error: str | None = None
+    error_path: tuple[str | int, ...] = ()
     error_template_id: uuid.UUID | None = None
 
 
@@ -95,8 +98,11 @@ class Renderer:
         try:
             tar = self._packed(inputs.backend, inputs.config, inputs.context, inputs.templates, inputs.device_os)
         except ConfigurationInvalid as invalid:
-            return Rendering(inputs, error=str(invalid), error_template_id=self._culprit(inputs))
-        return Rendering(inputs, tar=tar, digest=hashlib.sha256(tar).hexdigest())
+            culprit = self._culprit(inputs)
+            return Rendering(inputs, error=str(invalid), error_path=invalid.path, error_template_id=culprit)
+        digest = hashlib.sha256(tar).hexdigest()
+        packed = None if digest == inputs.known_digest else archive.compress(tar)
+        return Rendering(inputs, tar=tar, packed=packed, digest=digest)
 
     def render_template(self, template: Template) -> bytes:
         """The archive (tar.gz) of a template alone, with its own variables. Raises ConfigurationInvalid."""

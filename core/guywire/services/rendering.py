@@ -136,7 +136,8 @@ def store(
         elif rendering.digest == state.digest:
             status.record_rendered(state, rendering.inputs.version, state.checksum or "", rendering.digest, now)
         else:
-            packed = archive.compress(rendering.tar)
+            # Another rendering may have come between: then the known digest was not the stored one.
+            packed = rendering.packed or archive.compress(rendering.tar)
             # The agent compares the checksum with the md5 of what it downloaded: no matter of security.
             checksum = hashlib.md5(packed, usedforsecurity=False).hexdigest()
             is_first = state.checksum is None
@@ -153,13 +154,13 @@ def store(
 
 
 def _store_failure(state: ConfigState, rendering: Rendering) -> None:
-    error = rendering.error or ""
-    status.record_failed(state, rendering.inputs.version, error, rendering.error_template_id)
+    status.record_failed(state, rendering.inputs.version, rendering.error or "", rendering.error_template_id)
+    # The message itself may quote passwords: it stands in the device's state, for those who may see them.
     log.warning(
-        "configuration cannot be rendered: device=%s template=%s error=%s",
+        "configuration cannot be rendered: device=%s template=%s place=#/%s",
         state.device_id,
         rendering.error_template_id,
-        error,
+        "/".join(map(str, rendering.error_path)),
     )
 
 

@@ -222,14 +222,3 @@ def dependents_of_organization(organization_id: uuid.UUID) -> Any:
 def dependents_of_group(group_id: uuid.UUID) -> Any:
     """The configurations that see a device group's variables."""
     return sa.select(Config.id).join(Device, Device.id == Config.device_id).where(Device.group_id == group_id)
-
-
-def effective_status() -> Any:
-    """SQL: the status that lists show and filter by. What is stale cannot be known to be applied."""
-    return sa.case(
-        (
-            sa.and_(ConfigState.status.in_(REPORTABLE), ConfigState.inputs_version != ConfigState.rendered_version),
-            MODIFIED,
-        ),
-        else_=ConfigState.status,
-    )

@@ -14,13 +14,34 @@ from guywire.models import (
     ConfigState,
     ConfigTemplate,
     Device,
+    DeviceGroup,
     DeviceGroupTemplate,
+    OrganizationConfigSettings,
     Template,
     TemplateTag,
 )
 from guywire.services.status import ACTIVE, mark_stale
 
 TemplateIds = list[uuid.UUID]
+
+
+def hold_organization(session: Session, organization_id: uuid.UUID) -> None:
+    """Let nobody change what configurations of an organization get by themselves until this transaction ends.
+
+    For one who makes a configuration: a change that lands meanwhile would not find it, and it not the change.
+    """
+    session.execute(_settings_of(organization_id).with_for_update(read=True))
+
+
+def claim_organization(session: Session, organization_id: uuid.UUID | None) -> None:
+    """Wait for those who make configurations, before changing what these get. None: of all organizations."""
+    session.execute(_settings_of(organization_id).with_for_update())
+
+
+def _settings_of(organization_id: uuid.UUID | None) -> Any:
+    column = OrganizationConfigSettings.organization_id
+    query = sa.select(column).order_by(column)
+    return query if organization_id is None else query.where(column == organization_id)
 
 
 def required_templates(session: Session, organization_id: uuid.UUID, backend: str) -> TemplateIds:
@@ -47,7 +68,8 @@ def group_templates(session: Session, group_id: uuid.UUID | None, backend: str) 
         session.scalars(
             sa.select(Template.id)
             .join(DeviceGroupTemplate, DeviceGroupTemplate.template_id == Template.id)
-            .where(DeviceGroupTemplate.group_id == group_id, Template.backend == backend)
+            .join(DeviceGroup, DeviceGroup.id == DeviceGroupTemplate.group_id)
+            .where(DeviceGroup.id == group_id, Template.backend == backend, _visible(DeviceGroup.organization_id))
             .order_by(DeviceGroupTemplate.position)
         )
     )
@@ -70,7 +92,7 @@ def tagged_templates(session: Session, organization_id: uuid.UUID, tags: Iterabl
     )
 
 
-def _visible(organization_id: uuid.UUID) -> Any:
+def _visible(organization_id: Any) -> Any:
     return sa.or_(Template.organization_id == organization_id, Template.organization_id.is_(None))
 
 
@@ -138,6 +160,7 @@ def add_to_existing(session: Session, template: Template) -> None:
 
     Deactivated devices keep their empty configuration. One statement, however many devices there are.
     """
+    claim_organization(session, template.organization_id)
     last = (
         sa.select(sa.func.coalesce(sa.func.max(ConfigTemplate.position), -1) + 1)
         .where(ConfigTemplate.config_id == Config.id)
