@@ -107,7 +107,7 @@ def proxied(settings, runtime, organization):
 def test_routers_behind_a_proxy_have_their_own_addresses(proxied, app, admin, organization):
     """Otherwise all of them would have the address of nginx."""
     devices = [admin.make_device(organization, f"router-{last}", f"00:11:22:33:44:0{last}") for last in (1, 2)]
-    for application, shown in ((proxied, ["81.2.69.1", "81.2.69.2"]), (app, [PROXY, None])):
+    for application, shown in ((proxied, ["81.2.69.1", "81.2.69.2"]), (app, [PROXY, PROXY])):
         for device in reversed(devices):
             headers = {"X-Forwarded-For": f"{LIAR}, 81.2.69.{device['name'][-1]}"}
             url = f"/controller/checksum/{device['id']}/"
