@@ -12,8 +12,10 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from guywire import archive
@@ -38,42 +40,67 @@ from guywire.services.renderer import Inputs, Renderer, Rendering, with_hostname
 
 log = logging.getLogger(__name__)
 
-BATCH = 200
-"""How many configurations are rendered between two transactions."""
+BATCH = 100
+"""How many configurations are rendered between two transactions. Routers wait for the longer of these."""
+
+
+# Made once: to build a statement, and to find it among the compiled ones, takes longer than to run it.
+_CONFIG_IDS: sa.BindParameter[Any] = sa.bindparam("config_ids", expanding=True)
+_INPUTS = (
+    sa.select(
+        Config,
+        Device,
+        # Of the same moment as the rest: a change that lands later leaves the configuration stale.
+        ConfigState.inputs_version,
+        ConfigState.digest,
+        OrganizationConfigSettings.context,
+        DeviceGroup.context,
+    )
+    .join(ConfigState, ConfigState.config_id == Config.id)
+    .join(Device, Device.id == Config.device_id)
+    .join(OrganizationConfigSettings, OrganizationConfigSettings.organization_id == Device.organization_id)
+    .outerjoin(DeviceGroup, DeviceGroup.id == Device.group_id)
+    .where(Config.id.in_(_CONFIG_IDS))
+    # A transaction that had to wait for a lock may hold what it read before the wait.
+    .execution_options(populate_existing=True)
+)
+_LINKS = (
+    sa.select(ConfigTemplate.config_id, ConfigTemplate.template_id)
+    .where(ConfigTemplate.config_id.in_(_CONFIG_IDS))
+    .order_by(ConfigTemplate.config_id, ConfigTemplate.position)
+)
+_TEMPLATES = sa.select(Template).where(Template.id.in_(sa.bindparam("template_ids", expanding=True)))
+_STATES = (
+    sa.select(ConfigState)
+    .where(ConfigState.config_id.in_(_CONFIG_IDS))
+    .order_by(ConfigState.config_id)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+
+
+def _keep_archive(dialect: Any) -> Any:
+    insert = dialect.insert(ConfigArchive.__table__)
+    replaced = {name: insert.excluded[name] for name in ("checksum", "archive")}
+    return insert.on_conflict_do_update(index_elements=["config_id"], set_=replaced)
+
+
+_KEEP_ARCHIVE = {"sqlite": _keep_archive(sqlite), "postgresql": _keep_archive(postgresql)}
 
 
 def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.UUID]) -> list[Inputs]:
-    """What the given configurations are made of, in a handful of statements however many they are.
-
-    The versions are read before the inputs: a change that lands in between leaves the configuration stale.
-    """
-    states = {
-        row.config_id: row
-        for row in session.execute(
-            sa.select(ConfigState.config_id, ConfigState.inputs_version, ConfigState.digest).where(
-                ConfigState.config_id.in_(config_ids)
-            )
-        )
-    }
-    rows = session.execute(
-        sa.select(Config, Device, OrganizationConfigSettings.context, DeviceGroup.context)
-        .join(Device, Device.id == Config.device_id)
-        .join(OrganizationConfigSettings, OrganizationConfigSettings.organization_id == Device.organization_id)
-        .outerjoin(DeviceGroup, DeviceGroup.id == Device.group_id)
-        .where(Config.id.in_(config_ids))
-        # A transaction that had to wait for a lock may hold what it read before the wait.
-        .execution_options(populate_existing=True)
-    ).all()
+    """What the given configurations are made of, in a handful of statements however many they are."""
+    rows = session.execute(_INPUTS, {"config_ids": config_ids}).all()
     templates = templates_of(session, config_ids)
     inputs = []
-    for config, device, organization_context, group_context in rows:
+    for config, device, inputs_version, digest, organization_context, group_context in rows:
         layers = templates[config.id]
         inputs.append(
             Inputs(
                 config_id=config.id,
                 device_id=device.id,
-                version=states[config.id].inputs_version,
-                known_digest=states[config.id].digest,
+                version=inputs_version,
+                known_digest=digest,
                 backend=config.backend,
                 config=with_hostname(config.config, device.name),
                 templates=[template.config for template in layers],
@@ -89,14 +116,11 @@ def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.
 
 def templates_of(session: Session, config_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[Template]]:
     """The templates of each configuration, from the weakest to the strongest."""
-    links = session.execute(
-        sa.select(ConfigTemplate.config_id, ConfigTemplate.template_id)
-        .where(ConfigTemplate.config_id.in_(config_ids))
-        .order_by(ConfigTemplate.config_id, ConfigTemplate.position)
-    ).all()
+    links = session.execute(_LINKS, {"config_ids": config_ids}).all()
     # Each shared template is loaded once, not once for each device that uses it.
     wanted = {link.template_id for link in links}
-    by_id = {t.id: t for t in session.scalars(sa.select(Template).where(Template.id.in_(wanted)))} if wanted else {}
+    found = session.scalars(_TEMPLATES, {"template_ids": list(wanted)}) if wanted else ()
+    by_id = {template.id: template for template in found}
     templates: dict[uuid.UUID, list[Template]] = defaultdict(list)
     for link in links:
         # One that was deleted between the two statements has left its configurations stale.
@@ -113,16 +137,8 @@ def store(
     ``tell`` is how plugins hear of what changed (``guywire.plugin.notify`` where they may veto). Returns the
     configurations whose bytes changed.
     """
-    states = {
-        state.config_id: state
-        for state in session.scalars(
-            sa.select(ConfigState)
-            .where(ConfigState.config_id.in_([rendering.inputs.config_id for rendering in renderings]))
-            .order_by(ConfigState.config_id)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    }
+    wanted = [rendering.inputs.config_id for rendering in renderings]
+    states = {state.config_id: state for state in session.scalars(_STATES, {"config_ids": wanted})}
     archives: list[JSONObject] = []
     changed = []
     for rendering in renderings:
@@ -148,7 +164,8 @@ def store(
                 tell(session, ConfigModified(state.config_id, state.device_id))
         if state.status != previous:
             tell(session, ConfigStatusChanged(state.config_id, state.device_id, previous, state.status))
-    _replace_archives(session, archives)
+    if archives:
+        session.execute(_KEEP_ARCHIVE[session.get_bind().dialect.name], archives)
     session.flush()
     return changed
 
@@ -162,17 +179,6 @@ def _store_failure(state: ConfigState, rendering: Rendering) -> None:
         rendering.error_template_id,
         "/".join(map(str, rendering.error_path)),
     )
-
-
-def _replace_archives(session: Session, archives: list[JSONObject]) -> None:
-    if not archives:
-        return
-    session.execute(
-        sa.delete(ConfigArchive)
-        .where(ConfigArchive.config_id.in_([row["config_id"] for row in archives]))
-        .execution_options(synchronize_session=False)
-    )
-    session.execute(sa.insert(ConfigArchive), archives)
 
 
 def render_within(session: Session, renderer: Renderer, config: Config, now: datetime) -> bool:
