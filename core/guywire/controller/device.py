@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from guywire.controller.poll import CONTROLLER_HEADER, Answer, Poll, answer, poll_of, refusal_of
 from guywire.controller.reader import DatabaseReader
-from guywire.db import writing
+from guywire.db import reading, writing
 from guywire.errors import Overloaded
 from guywire.events import ConfigStatusChanged
 from guywire.models import Config, Device, Organization
@@ -207,10 +207,14 @@ def report_status_view(request: Request) -> Response:
 
 def register_view(request: Request) -> Response:
     """A device introduces itself."""
+    runtime: Runtime = request.runtime
     form = _form(request)
     address = devices.usable_address(request.remote_addr)
     try:
-        registered = registration.register(request.db, request.runtime, form, address, request.now)
+        # Before the request's session takes its lock: whoever lacks the secret waits for nobody, and nobody for them.
+        with reading(runtime.session_factory) as session:
+            registration.admit(session, runtime, form)
+        registered = registration.register(request.db, runtime, form, address, request.now)
     except registration.RegistrationRefused as refused:
         request.tm.doom()
         # Quoted and cut: anybody can write here.

@@ -13,11 +13,16 @@ import sqlalchemy as sa
 from guywire.db import writing
 from guywire.models import ConfigState
 from guywire.runtime import Runtime
+from guywire.services.status import locked_states
 
 log = logging.getLogger(__name__)
 
 INTERVAL = timedelta(seconds=15)
 """How long a poll may wait in memory before it is written down."""
+
+
+BATCH = 10_000
+"""How many are written in one transaction: PostgreSQL takes 65,535 parameters."""
 
 
 class PollLog:
@@ -52,18 +57,24 @@ class PollLog:
         if not polls:
             return
         try:
-            with writing(self._runtime.session_factory) as session:
-                session.connection().execute(
-                    sa.update(ConfigState)
-                    .where(ConfigState.device_id == sa.bindparam("polled_device"), _is_older(sa.bindparam("polled_at")))
-                    .values(last_poll=sa.bindparam("polled_at")),
-                    [{"polled_device": uuid.UUID(device), "polled_at": polls[device]} for device in sorted(polls)],
-                )
+            devices = [uuid.UUID(device) for device in polls]
+            for first in range(0, len(devices), BATCH):
+                self._write({device: polls[device.hex] for device in devices[first : first + BATCH]})
         except sa.exc.SQLAlchemyError as error:
             # Too busy to answer, or even to give us a connection.
             log.warning("last polls cannot be written now: %s", error)
             with self._lock:
                 self._waiting = {**polls, **self._waiting}
+
+    def _write(self, polls: dict[uuid.UUID, datetime]) -> None:
+        with writing(self._runtime.session_factory) as session:
+            session.execute(locked_states(ConfigState.device_id.in_(polls)))
+            session.connection().execute(
+                sa.update(ConfigState)
+                .where(ConfigState.device_id == sa.bindparam("polled_device"), _is_older(sa.bindparam("polled_at")))
+                .values(last_poll=sa.bindparam("polled_at")),
+                [{"polled_device": device, "polled_at": moment} for device, moment in polls.items()],
+            )
 
 
 def _is_older(polled_at: Any) -> Any:

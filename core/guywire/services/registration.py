@@ -52,15 +52,9 @@ class Registration:
     is_new: bool
 
 
-def register(
-    session: Session, runtime: Runtime, form: Mapping[str, str], address: str | None, now: datetime
-) -> Registration:
-    """Register the device that ``form`` describes, or recognize it by its key. Raises RegistrationRefused.
-
-    Of the form only what an agent has to say is used. (The reference lets it set any field of a device.)
-    """
-    settings = runtime.settings
-    if not settings.registration_enabled:
+def admit(session: Session, runtime: Runtime, form: Mapping[str, str]) -> Organization:
+    """The organization whose secret ``form`` has. Raises RegistrationRefused. Writes nothing and waits for nobody."""
+    if not runtime.settings.registration_enabled:
         raise RegistrationRefused(403, "error: registration disabled", "text/html")
     for name in REQUIRED:
         if not form.get(name):
@@ -70,9 +64,21 @@ def register(
     found = organization_by_secret(session, runtime.key_ring, form["secret"])
     if found is None:
         raise RegistrationRefused(403, "error: unrecognized secret")
-    organization, organization_settings = found
-    if not organization_settings.registration_enabled:
+    organization, settings = found
+    if not settings.registration_enabled:
         raise RegistrationRefused(403, "error: registration disabled")
+    return organization
+
+
+def register(
+    session: Session, runtime: Runtime, form: Mapping[str, str], address: str | None, now: datetime
+) -> Registration:
+    """Register the device that ``form`` describes, or recognize it by its key. Raises RegistrationRefused.
+
+    Of the form only what an agent has to say is used. (The reference lets it set any field of a device.)
+    """
+    settings = runtime.settings
+    organization = admit(session, runtime, form)
     device = _recognized(session, organization, form) if settings.consistent_registration else None
     if device is not None and device.is_deactivated:
         raise RegistrationRefused(403, DEVICE_DEACTIVATED, "text/html")

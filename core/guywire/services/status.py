@@ -198,11 +198,16 @@ def raise_inputs_version(session: Session, config_ids: Any) -> int:
     """``mark_stale`` for one who renders the configurations in this same transaction: nobody is told."""
     marked = session.execute(
         sa.update(ConfigState)
-        .where(ConfigState.config_id.in_(config_ids))
+        .where(ConfigState.config_id.in_(locked_states(ConfigState.config_id.in_(config_ids))))
         .values(inputs_version=ConfigState.inputs_version + 1)
         .execution_options(synchronize_session=False)
     )
     return cast("sa.CursorResult[Any]", marked).rowcount
+
+
+def locked_states(condition: Any) -> Any:
+    """SELECT of the ids of states, which locks them. Always in this order: else two of us could wait for each other."""
+    return sa.select(ConfigState.config_id).where(condition).order_by(ConfigState.config_id).with_for_update()
 
 
 def dependents_of_template(template_id: uuid.UUID) -> Any:
