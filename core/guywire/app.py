@@ -38,7 +38,7 @@ def create_router(runtime: Runtime) -> Router:
             "tm.manager_hook": "pyramid_tm.explicit_manager",
             # It would ask who the user is where an answer of 401 can no longer be given.
             "tm.annotate_user": False,
-            "retry.attempts": 5,
+            "retry.attempts": 10,
             # Cornice's own exception views: ours know the reference's bodies.
             "handle_exceptions": False,
         }

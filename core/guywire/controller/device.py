@@ -30,7 +30,7 @@ from guywire.services.rendering import refresh
 log = logging.getLogger(__name__)
 
 ID = "{id:[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}}"
-ATTEMPTS = 5
+ATTEMPTS = 30
 """How often a poll is brought up to date before it is told to come back later."""
 
 
