@@ -14,8 +14,11 @@ from guywire.models.marker import Marker
 from guywire.models.organization import Organization, OrganizationConfigSettings
 from guywire.models.template import Template, TemplateTag
 from guywire.models.user import (
+    APIKey,
+    EmailAddress,
     Group,
     GroupPermission,
+    LoginSession,
     Membership,
     OrganizationOwner,
     Permission,
@@ -26,6 +29,7 @@ from guywire.models.user import (
 )
 
 __all__ = [
+    "APIKey",
     "Base",
     "Config",
     "ConfigArchive",
@@ -34,9 +38,11 @@ __all__ = [
     "Device",
     "DeviceGroup",
     "DeviceGroupTemplate",
+    "EmailAddress",
     "Group",
     "GroupPermission",
     "JobRecord",
+    "LoginSession",
     "Marker",
     "Membership",
     "Organization",

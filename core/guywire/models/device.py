@@ -21,6 +21,8 @@ class Device(Identified, Dated, Base):
         sa.UniqueConstraint("organization_id", "mac_normalized"),
         sa.UniqueConstraint("organization_id", "hardware_id"),
         sa.Index("ix_device_created_id", "created", "id"),
+        sa.Index("ix_device_organization_id_created_id", "organization_id", "created", "id"),
+        sa.Index("ix_device_modified", "modified"),
     )
 
     name: Mapped[str] = text(64)

@@ -16,7 +16,11 @@ class DeviceGroup(Identified, Dated, Base):
     """A named set of devices. ``context`` is rendered into configurations, ``meta_data`` never is."""
 
     __tablename__ = "device_group"
-    __table_args__ = (sa.UniqueConstraint("organization_id", "name"),)
+    __table_args__ = (
+        sa.UniqueConstraint("organization_id", "name"),
+        sa.Index("ix_device_group_created_id", "created", "id"),
+        sa.Index("ix_device_group_modified", "modified"),
+    )
 
     name: Mapped[str] = text(60)
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))

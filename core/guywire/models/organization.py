@@ -5,7 +5,9 @@ from __future__ import annotations
 import secrets
 import string
 import uuid
+from datetime import datetime
 
+import sqlalchemy as sa
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
@@ -42,7 +44,12 @@ class OrganizationConfigSettings(Base):
     registration_enabled: Mapped[bool] = mapped_column(default=True)
     shared_secret: Mapped[str] = mapped_column(SealedText("organization_config_settings.shared_secret"))
     shared_secret_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    # The secret before the last rotation: routers that were flashed with it may register for a while.
+    previous_secret_hash: Mapped[str | None] = mapped_column(String(64), unique=True, index=True)
+    previous_secret_until: Mapped[datetime | None]
     context: Mapped[JSONObject] = mapped_column(default=dict)
+    device_limit: Mapped[int | None] = mapped_column(sa.BigInteger, default=0)
+    """How many devices the organization may have: 0 for any number, None for no more than it has."""
 
     organization: Mapped[Organization] = relationship(back_populates="config_settings")
 

@@ -27,6 +27,7 @@ class Template(Identified, Dated, Base):
             postgresql_where=sa.text("organization_id IS NULL"),
         ),
         sa.Index("ix_template_created_id", "created", "id"),
+        sa.Index("ix_template_modified", "modified"),
     )
 
     name: Mapped[str] = text(64)

@@ -6,7 +6,7 @@ import uuid
 from datetime import date, datetime
 
 import sqlalchemy as sa
-from sqlalchemy import ForeignKey, String, UniqueConstraint
+from sqlalchemy import ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from guywire.models.base import Base, Identified, text
@@ -30,6 +30,15 @@ class User(Identified, Base):
     date_joined: Mapped[datetime]
     last_login: Mapped[datetime | None]
     password_updated: Mapped[date | None]
+    phone_number: Mapped[str | None] = mapped_column(String(16), unique=True, index=True)
+    birth_date: Mapped[date | None]
+    bio: Mapped[str] = mapped_column(Text, default="")
+    url: Mapped[str] = text(200)
+    company: Mapped[str] = text(30)
+    location: Mapped[str] = text(256)
+    notes: Mapped[str] = mapped_column(Text, default="")
+    # From this day on the user may not log in any more.
+    expiration_date: Mapped[date | None]
 
     groups: Mapped[list[Group]] = relationship(secondary="user_group", order_by="Group.id", passive_deletes=True)
     memberships: Mapped[list[Membership]] = relationship(
@@ -97,6 +106,44 @@ class Token(Base):
     key: Mapped[str] = mapped_column(SealedText("token.key"))
     key_hash: Mapped[str] = mapped_column(String(64), unique=True)
     created: Mapped[datetime]
+
+
+class APIKey(Identified, Base):
+    """A named token of a user's own, for one script or one machine. Only its hash is kept."""
+
+    __tablename__ = "api_key"
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
+
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(100))
+    key_hash: Mapped[str] = mapped_column(String(64), unique=True)
+    created: Mapped[datetime]
+    expires: Mapped[datetime | None]
+    last_used: Mapped[datetime | None]
+
+
+class LoginSession(Base):
+    """A browser in which a user has logged in. Only the hash of its cookie is kept."""
+
+    __tablename__ = "login_session"
+
+    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    created: Mapped[datetime]
+    expires: Mapped[datetime] = mapped_column(index=True)
+
+
+class EmailAddress(Base):
+    """An e-mail address of a user. The primary one is the user's ``email``."""
+
+    __tablename__ = "email_address"
+    __table_args__ = (sa.Index("uq_email_address_email_lower", sa.text("lower(email)"), unique=True),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
+    email: Mapped[str] = mapped_column(String(254))
+    verified: Mapped[bool] = mapped_column(default=False)
+    primary: Mapped[bool] = mapped_column(default=False)
 
 
 class Membership(Identified, Base):
