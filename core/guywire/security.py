@@ -74,10 +74,11 @@ def identify_by_token(session: Session, key_ring: KeyRing, authorization: str) -
         raise NotAuthenticated("Invalid token.")
     if not user.is_active:
         raise NotAuthenticated("User inactive or deleted.")
-    return _identity(session, user)
+    return identity_of(session, user)
 
 
-def _identity(session: Session, user: Any) -> Identity:
+def identity_of(session: Session, user: Any) -> Identity:
+    """The identity of a user, given as a row that has ``id``, ``username`` and ``is_superuser``."""
     if user.is_superuser:
         return Identity(user.id, user.username, True, frozenset(), frozenset())
     permissions = session.scalars(
