@@ -21,6 +21,7 @@ class Registry:
         self.config_backends: dict[str, ConfigBackend] = _by(
             "id", "config backend", host.collect("register_config_backends")
         )
+        self.backend_labels = {backend.id: backend.label for backend in self.config_backends.values()}
         self.jobs: dict[str, Job] = _by("name", "job", host.collect("register_jobs"))
         self.permissions: dict[str, PermissionSet] = _by(
             "resource", "permission resource", host.collect("register_permissions")

@@ -29,7 +29,7 @@ TOKEN_PURPOSE = "token.key"
 
 NOT_MANAGER = "User is not a manager of the organization to which the requested resource belongs."
 
-_ACTIONS = {"GET": "view", "HEAD": "view", "POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
+ACTIONS = {"GET": "view", "HEAD": "view", "POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,7 @@ def require(identity: Identity | None, method: str, resource: str, *, manager: b
         return identity
     if manager and not identity.managed_organizations:
         raise PermissionDenied(NOT_MANAGER)
-    action = _ACTIONS[method]
+    action = ACTIONS[method]
     allowed = identity.has_permission(action, resource)
     if action == "view":
         allowed = allowed or identity.has_permission("change", resource)
@@ -128,7 +128,7 @@ def require_for_object(identity: Identity, method: str, resource: str, organizat
     """
     if identity.is_superuser or organization_id is not None:
         return
-    if _ACTIONS[method] != "view" or not identity.has_permission("view", resource):
+    if ACTIONS[method] != "view" or not identity.has_permission("view", resource):
         raise PermissionDenied()
 
 

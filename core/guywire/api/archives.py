@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pyramid.response import Response
 
+ARCHIVE = "application/octet-stream"
+"""The media type of archives, as the reference has it."""
+
 
 def archive_response(name: str, archive: bytes) -> Response:
     """A tar.gz as a download with the reference's headers: its file name is not quoted."""
-    response = Response(archive, content_type="application/octet-stream")
+    response = Response(archive, content_type=ARCHIVE)
     response.headers["Content-Disposition"] = content_disposition(name)
     response.headers["X-Openwisp-Controller"] = "true"
     return response

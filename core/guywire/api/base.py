@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
@@ -13,29 +12,29 @@ from pyramid.request import Request
 from sqlalchemy.orm import Session
 
 from guywire.api.body import read_body
-from guywire.api.fields import NULL, Validation, is_form
+from guywire.api.field import Validation, is_form
+from guywire.api.fields import NULL
+from guywire.api.filters import Filter, conditions
 from guywire.api.pages import page_of
 from guywire.api.schema import REQUIRED, Schema, validate
-from guywire.api.service import APIService
+from guywire.api.service import APIService, Operation
+from guywire.api.shown import Shown, body_of, read_bodies
 from guywire.errors import Invalid, NotFound
 from guywire.models import Organization
 from guywire.runtime import Runtime
-from guywire.security import Identity, require, require_for_object, visible_to
+from guywire.security import ACTIONS, Identity, require, require_for_object, visible_to
 
 UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
-
-Filter = Callable[[str], Any]
-"""From the text of a query parameter to an SQL condition."""
 
 
 class Resource:
     """One kind of object under one path.
 
     A subclass says what is stored (``model``), what a body holds (``schema``, and ``create_schema`` for POST where
-    that differs), how a row looks (``represent``) and what creating and changing mean (``create``, ``update``).
-    ``kind`` is the object's name in permissions (``add_<kind>``), ``label`` in error messages. With ``shared``,
-    objects without organization exist, which everybody may see and superusers may change. ``manager`` False: also
-    for users who manage no organization.
+    that differs), what is shown of a row (``shown``, and ``shown_in_detail`` where that is more) and what creating
+    and changing mean (``create``, ``update``). ``kind`` is the object's name in permissions (``add_<kind>``),
+    ``label`` in error messages. With ``shared``, objects without organization exist, which everybody may see and
+    superusers may change. ``manager`` False: also for users who manage no organization.
     """
 
     model: ClassVar[Any]
@@ -45,9 +44,11 @@ class Resource:
     create_schema: ClassVar[type[Schema] | None] = None
     shared: ClassVar[bool] = False
     manager: ClassVar[bool] = True
+    shown: ClassVar[Shown]
+    shown_in_detail: ClassVar[Shown | None] = None
     filters: ClassVar[Mapping[str, Filter]] = {}
     loading: ClassVar[tuple[Any, ...]] = ()
-    """Loader options: what else is read with the rows."""
+    """Loader options: what else is read with a single row."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
@@ -74,31 +75,29 @@ class Resource:
         """Remove a row."""
         self.session.delete(row)
 
-    def represent(self, rows: list[Any]) -> list[dict[str, Any]]:
-        """Rows as a list shows them."""
-        raise NotImplementedError
+    def order(self) -> tuple[Any, ...]:
+        """What lists are ordered by: the newest come first."""
+        return self.model.created.desc(), self.model.id.desc()
 
-    def represent_one(self, row: Any) -> dict[str, Any]:
+    def represent(self, row: Any) -> dict[str, Any]:
         """A row as its detail shows it."""
-        return self.represent([row])[0]
+        return body_of(self.session, self.shown_in_detail or self.shown, row)
 
     def represent_new(self, row: Any) -> dict[str, Any]:
         """A row as the answer to its creation shows it."""
-        return self.represent([row])[0]
+        return body_of(self.session, self.shown, row)
 
     # What views call
 
     def collection_get(self) -> dict[str, Any]:
         """A page of the list, newest first."""
         settings = self.runtime.settings
-        selected = self._filtered(self.query()).order_by(None)
-        ids = selected.with_only_columns(self.model.id).order_by(self.model.created.desc(), self.model.id.desc())
+        wanted = conditions(self.filters, self.request.GET, self.validation(is_form=False))
+        ids = self.query().where(*wanted).with_only_columns(self.model.id).order_by(None).order_by(*self.order())
         page = page_of(
             self.session, self.request, ids, default_size=settings.page_size, max_size=settings.max_page_size
         )
-        query = sa.select(self.model).where(self.model.id.in_(page.ids)).options(*self.loading)
-        rows = {row.id: row for row in self.session.scalars(query)}
-        return page.wrap(self.represent([rows[id] for id in page.ids]))
+        return page.wrap(read_bodies(self.session, self.shown, self.model.id, page.ids))
 
     def collection_post(self) -> dict[str, Any]:
         """Create an object."""
@@ -111,7 +110,7 @@ class Resource:
 
     def get(self) -> dict[str, Any]:
         """One object."""
-        return self.represent_one(self.row())
+        return self.represent(self.row())
 
     def put(self) -> dict[str, Any]:
         """Replace an object's fields; optional ones that are left out stay."""
@@ -156,20 +155,24 @@ class Resource:
             require_for_object(self.identity, self.request.method, self.kind, row.organization_id)
 
     def path_id(self) -> Any:
-        """The id in the path."""
-        return uuid.UUID(self.request.matchdict["id"])
+        """The id in the path. Raises NotFound for a number that no row can have."""
+        key = self.model.__table__.c.id.type.python_type(self.request.matchdict["id"])
+        if isinstance(key, int) and key >= 2**31:
+            raise NotFound.of(self.label)
+        return key
 
     def validated(self, *, partial: bool) -> dict[str, Any]:
         """The body's fields. Raises Invalid with all errors at once."""
         data = read_body(self.request)
-        context = Validation(
-            is_form=is_form(data), exists=self._existing, backends=self.runtime.registry.config_backends
-        )
         schema = self.create_schema if self.create_schema and self.request.method == "POST" else self.schema
-        fields = validate(schema, data, context, partial=partial)
+        fields = validate(schema, data, self.validation(is_form(data)), partial=partial)
         if self.shared and not self.identity.is_superuser and fields.get("organization", "absent") is None:
             raise Invalid({"organization": [NULL]})
         return fields
+
+    def validation(self, is_form: bool) -> Validation:
+        """What fields and filters have to know of this request."""
+        return Validation(is_form=is_form, exists=self._existing, registry=self.runtime.registry)
 
     def _require_organization(self, fields: dict[str, Any]) -> None:
         if self.shared and not self.identity.is_superuser and "organization" not in fields:
@@ -179,50 +182,92 @@ class Resource:
         row = self.row()
         self.update(row, self.validated(partial=partial))
         self.session.flush()
-        return self.represent_one(row)
+        return self.represent(row)
 
-    def _filtered(self, query: Any) -> Any:
-        for name, condition in self.filters.items():
-            if value := self.request.GET.get(name):
-                query = query.where(condition(value))
-        return query
+    def _existing(self, model: Any, ids: Iterable[Any]) -> set[Any]:
+        query = sa.select(model.id).where(model.id.in_(list(ids)), visible_rows(self.identity, model))
+        return set(self.session.scalars(query))
 
-    def _existing(self, model: Any, ids: Iterable[uuid.UUID]) -> set[uuid.UUID]:
-        column = model.id if model is Organization else model.organization_id
-        visible = visible_to(self.identity, column, shared=bool(column.nullable))
-        return set(self.session.scalars(sa.select(model.id).where(model.id.in_(list(ids)), visible)))
+
+def visible_rows(identity: Identity, model: Any) -> Any:
+    """SQL: the rows of ``model`` that a user may refer to. Those of models without organization are everybody's."""
+    if model is Organization:
+        return visible_to(identity, model.id, shared=False)
+    column = getattr(model, "organization_id", None)
+    return sa.true() if column is None else visible_to(identity, column, shared=bool(column.nullable))
 
 
 ResourceType = TypeVar("ResourceType", bound=type[Resource])
 
+_COLLECTION = {"GET": "collection_get", "POST": "collection_post"}
+_DETAIL = {"GET": "get", "PUT": "put", "PATCH": "patch", "DELETE": "delete_one"}
+ALL_METHODS = frozenset({"LIST", "POST", "GET", "PUT", "PATCH", "DELETE"})
 
-def register(path: str, *, id_pattern: str = UUID_PATTERN) -> Callable[[ResourceType], ResourceType]:
-    """Serve a resource: its list at ``path``, each object at ``path`` + id + "/". Found by ``config.scan``."""
+
+def register(
+    path: str, *, id_pattern: str = UUID_PATTERN, methods: frozenset[str] = ALL_METHODS
+) -> Callable[[ResourceType], ResourceType]:
+    """Serve a resource: its list at ``path``, each object at ``path`` + id + "/". Found by ``config.scan``.
+
+    ``methods`` names those that there are; LIST is the GET of the list.
+    """
 
     def decorate(resource: ResourceType) -> ResourceType:
-        collection = APIService(name=f"{resource.kind}_list", path=path, description=resource.__doc__)
-        detail = APIService(
-            name=f"{resource.kind}_detail", path=f"{path}{{id:{id_pattern}}}/", description=resource.__doc__
-        )
-        for service, method, name in (
-            (collection, "GET", "collection_get"),
-            (collection, "POST", "collection_post"),
-            (detail, "GET", "get"),
-            (detail, "PUT", "put"),
-            (detail, "PATCH", "patch"),
-            (detail, "DELETE", "delete_one"),
-        ):
-            service.add_view(method, _view(resource, name))
-
-        def add(context: Any, name: str, found: Any) -> None:
-            config: Configurator = context.config
-            config.add_cornice_service(collection)
-            config.add_cornice_service(detail)
-
-        venusian.attach(resource, add, category="pyramid")
+        collection = _service(resource, f"{resource.kind}_list", path, f"{resource.label} list")
+        detail = _service(resource, f"{resource.kind}_detail", f"{path}{{id:{id_pattern}}}/", resource.label)
+        for method, name in _COLLECTION.items():
+            if ("LIST" if method == "GET" else method) in methods:
+                collection.add_view(method, _view(resource, name), _operation(resource, method, in_list=True))
+        for method, name in _DETAIL.items():
+            if method in methods:
+                detail.add_view(method, _view(resource, name), _operation(resource, method))
+        _attach(resource, collection, detail)
         return resource
 
     return decorate
+
+
+def register_single(
+    path: str, *, methods: frozenset[str] = frozenset({"GET", "PUT", "PATCH"})
+) -> Callable[[ResourceType], ResourceType]:
+    """Serve a resource of which there is one at exactly ``path``: its ``row`` says which."""
+
+    def decorate(resource: ResourceType) -> ResourceType:
+        service = _service(resource, resource.kind, path, resource.label)
+        for method, name in _DETAIL.items():
+            if method in methods:
+                service.add_view(method, _view(resource, name), _operation(resource, method))
+        _attach(resource, service)
+        return resource
+
+    return decorate
+
+
+def _service(resource: type[Resource], name: str, path: str, title: str) -> APIService:
+    return APIService(name=name, path=path, title=title, description=resource.__doc__, resource=resource, depth=3)
+
+
+def _attach(resource: type[Resource], *services: APIService) -> None:
+    def add(context: Any, name: str, found: Any) -> None:
+        config: Configurator = context.config
+        for service in services:
+            config.add_cornice_service(service)
+
+    venusian.attach(resource, add, category="pyramid", depth=2)
+
+
+def _operation(resource: type[Resource], method: str, *, in_list: bool = False) -> Operation:
+    takes = {"POST": resource.create_schema or resource.schema, "PUT": resource.schema, "PATCH": resource.schema}
+    filters = {name: each.field for name, each in resource.filters.items()} if in_list and method == "GET" else {}
+    return Operation(
+        body=takes.get(method),
+        partial=method == "PATCH",
+        answer=None if method == "DELETE" else resource,
+        page=in_list and method == "GET",
+        status={"POST": 201, "DELETE": 204}.get(method, 200),
+        permission=f"{ACTIONS[method]}_{resource.kind}",
+        parameters=filters,
+    )
 
 
 def _view(resource: type[Resource], name: str) -> Callable[[Request], Any]:

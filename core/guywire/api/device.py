@@ -3,68 +3,27 @@
 from __future__ import annotations
 
 import uuid
-from typing import Annotated, Any
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import joinedload
 from typing_extensions import override
 
-from guywire.api import fields
-from guywire.api.base import Filter, Resource, register
+from guywire.api.base import Resource, register
 from guywire.api.body import read_body
-from guywire.api.schema import Schema
+from guywire.api.device_body import DeviceBody, NewDeviceBody
+from guywire.api.device_shown import FILTERS, SHOWN, SHOWN_IN_DETAIL
 from guywire.db import is_conflict, is_overload
 from guywire.errors import MODEL, NON_FIELD, Invalid, PermissionDenied
-from guywire.interfaces import JSONObject
-from guywire.models import Config, Device, DeviceGroup, Organization, Template
+from guywire.models import Config, Device, DeviceGroup
 from guywire.services import configurations, devices
 from guywire.services.rendering import refresh
-from guywire.services.status import ERROR, is_stale, status_of
-from guywire.services.templates import assigned_templates
+from guywire.services.status import is_stale, status_of
 
 PATH = "/api/v1/controller/device/"
 GROUP_MISMATCH = (
     "Please ensure that the organization of this Device and the organization of the related Device Group match."
 )
-
-
-class ConfigBody(Schema):
-    """A device's configuration."""
-
-    backend: Annotated[str, fields.choice(lambda context: context.backends)]
-    templates: Annotated[list[uuid.UUID], fields.references(Template)]
-    context: Annotated[JSONObject, fields.json_object(empty=True)]
-    config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)]
-
-
-class DeviceBody(Schema):
-    """A device's fields."""
-
-    name: Annotated[str, fields.text(64, rules=(devices.name_errors,))]
-    organization: Annotated[uuid.UUID, fields.reference(Organization)]
-    group: Annotated[uuid.UUID | None, fields.reference(DeviceGroup, null=True)] = None
-    mac_address: Annotated[str, fields.text(17, rules=(devices.mac_address_errors,))]
-    key: Annotated[str, fields.text(64, blank=True, rules=(devices.key_errors,))] = ""
-    last_ip: Annotated[str | None, fields.text(null=True, rules=(devices.address_errors,))] = None
-    management_ip: Annotated[str | None, fields.text(null=True, rules=(devices.address_errors,))] = None
-    model: Annotated[str, fields.text(64, blank=True)] = ""
-    os: Annotated[str, fields.text(128, blank=True)] = ""
-    system: Annotated[str, fields.text(128, blank=True)] = ""
-    notes: Annotated[str, fields.text(blank=True)] = ""
-    config: ConfigBody | None
-
-
-class NewDeviceBody(DeviceBody):
-    """A new device: the configuration may be left out but not be null, an address may be empty text."""
-
-    last_ip: Annotated[str | None, fields.text(null=True, blank=True, rules=(devices.address_errors,))] = None
-    management_ip: Annotated[str | None, fields.text(null=True, blank=True, rules=(devices.address_errors,))] = None
-    config: ConfigBody = None  # type: ignore[assignment]
-
-
-def contains(column: Any) -> Filter:
-    """A filter: the text occurs in the column, in any case."""
-    return lambda text: column.icontains(text, autoescape=True)
 
 
 @register(PATH)
@@ -76,7 +35,9 @@ class DeviceResource(Resource):
     create_schema = NewDeviceBody
     kind = "device"
     label = "Device"
-    filters = {"name": contains(Device.name), "mac_address": contains(Device.mac_address)}  # noqa: RUF012
+    shown = SHOWN
+    shown_in_detail = SHOWN_IN_DETAIL
+    filters = FILTERS
     loading = (joinedload(Device.config).joinedload(Config.state),)
 
     @override
@@ -131,49 +92,11 @@ class DeviceResource(Resource):
         super().delete(row)
 
     @override
-    def represent(self, rows: list[Device]) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": row.id,
-                "name": row.name,
-                "organization": row.organization_id,
-                "group": row.group_id,
-                "mac_address": row.mac_address,
-                "key": row.key,
-                "last_ip": row.last_ip,
-                "management_ip": row.management_ip,
-                "model": row.model,
-                "os": row.os,
-                "system": row.system,
-                "notes": row.notes,
-                "config": None if row.config is None else _represent_status(row.config),
-                "created": row.created,
-                "modified": row.modified,
-            }
-            for row in rows
-        ]
-
-    @override
     def represent_new(self, row: Device) -> dict[str, Any]:
         # Empty addresses are answered as they came; what is stored is null.
         given = read_body(self.request)
         blank = {name: "" for name in _ADDRESSES if given.get(name) == ""}
         return super().represent_new(row) | blank
-
-    @override
-    def represent_one(self, row: Device) -> dict[str, Any]:
-        body: dict[str, Any] = {}
-        for name, value in self.represent([row])[0].items():
-            body[name] = value
-            if name == "management_ip":
-                body["is_deactivated"] = row.is_deactivated
-        if row.config is not None:
-            body["config"] |= {
-                "templates": assigned_templates(self.session, row.config.id),
-                "context": row.config.context,
-                "config": row.config.config,
-            }
-        return body
 
     def _apply(self, device: Device, given: dict[str, Any]) -> None:
         """Set the given fields of the device itself and check it as a whole."""
@@ -224,12 +147,3 @@ _DEFAULTS: dict[str, Any] = {
     "group": None,
     **dict.fromkeys(("model", "os", "system", "notes"), ""),
 }
-
-
-def _represent_status(config: Config) -> dict[str, Any]:
-    status = status_of(config.state)
-    return {
-        "status": status,
-        "error_reason": config.state.error_reason if status == ERROR else "",
-        "backend": config.backend,
-    }

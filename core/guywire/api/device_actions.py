@@ -8,15 +8,16 @@ from typing import Any
 from pyramid.request import Request
 from pyramid.response import Response
 
-from guywire.api.archives import archive_response
+from guywire.api.archives import ARCHIVE, archive_response
 from guywire.api.base import UUID_PATTERN
 from guywire.api.device import PATH, DeviceResource
-from guywire.api.service import APIService
+from guywire.api.service import APIService, Operation
+from guywire.api.shown import nullable, object_schema
 from guywire.errors import Invalid, NotFound
 from guywire.interfaces import ConfigurationInvalid
 from guywire.models import ConfigArchive, ConfigState
 from guywire.services import devices
-from guywire.services.status import explanation_of, status_of
+from guywire.services.status import STATUSES, explanation_of, status_of
 
 
 def _service(name: str, description: str) -> APIService:
@@ -29,8 +30,28 @@ deactivation = _service("deactivate", "Takes a device out of service.")
 configuration = _service("configuration", "The archive that the device should have.")
 state = _service("state", "How far the device's configuration has got, and why.")
 
+_CHANGED = Operation(permission="add_device", answer=DeviceResource)
 
-@activation.post()
+_MOMENT = {"type": "string", "format": "date-time"}
+_STAGE: dict[str, dict[str, Any]] = {
+    "generation": {"type": ["integer", "null"]},
+    "checksum": {"type": "string"},
+    "time": {"type": ["string", "null"], "format": "date-time"},
+}
+_STATE = object_schema(
+    status={"type": "string", "enum": list(STATUSES)},
+    explanation={"type": "string"},
+    desired=nullable(object_schema(**_STAGE)),
+    served=nullable(object_schema(**_STAGE)),
+    reported=nullable(object_schema(**_STAGE, status={"type": "string"}, error_reason={"type": "string"})),
+    rendering_error=nullable(
+        object_schema(message={"type": "string"}, template={"type": ["string", "null"], "format": "uuid"})
+    ),
+    last_poll=nullable(_MOMENT),
+)
+
+
+@activation.post(operation=_CHANGED)
 def activate(request: Request) -> dict[str, Any]:
     """The device gets its automatic templates back; its former own configuration is gone."""
     resource = DeviceResource(request)
@@ -42,10 +63,10 @@ def activate(request: Request) -> dict[str, Any]:
     except ConfigurationInvalid as invalid:
         raise Invalid({"config": [str(invalid)]}) from None
     resource.session.flush()
-    return resource.represent_one(device)
+    return resource.represent(device)
 
 
-@deactivation.post()
+@deactivation.post(operation=_CHANGED)
 def deactivate(request: Request) -> dict[str, Any]:
     """The device's configuration is emptied; it is deactivated once the device has reported that."""
     resource = DeviceResource(request)
@@ -57,14 +78,14 @@ def deactivate(request: Request) -> dict[str, Any]:
     except ConfigurationInvalid as invalid:
         raise Invalid({"config": [str(invalid)]}) from None
     resource.session.flush()
-    body = resource.represent_one(device)
+    body = resource.represent(device)
     if device.config is None:
         # The reference says so here, and null from the next read on.
         body["management_ip"] = ""
     return body
 
 
-@configuration.get()
+@configuration.get(operation=Operation(permission="view_device", sends=ARCHIVE))
 def download_configuration(request: Request) -> Response:
     """The very bytes that the device would download."""
     resource = DeviceResource(request)
@@ -75,7 +96,7 @@ def download_configuration(request: Request) -> Response:
     return archive_response(device.name, archive.archive)
 
 
-@state.get()
+@state.get(operation=Operation(permission="view_device", answer=_STATE))
 def show_state(request: Request) -> dict[str, Any]:
     """Desired, served and reported configuration, the status and a sentence that explains it."""
     resource = DeviceResource(request)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from typing import Annotated, Any
 from urllib.parse import quote
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from guywire.api import fields
 from guywire.api.base import Resource, register
 from guywire.api.schema import Schema
+from guywire.api.shown import Loaded, nullable, object_schema
 from guywire.errors import Invalid
 from guywire.models import Membership, Organization, OrganizationOwner
 from guywire.security import visible_to
@@ -40,6 +43,14 @@ class OrganizationBody(Schema):
     owner: OwnerBody | None = None
 
 
+def _owners(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
+    owners = session.scalars(sa.select(OrganizationOwner).where(OrganizationOwner.organization_id.in_(ids)))
+    return {owner.organization_id: {"organization_user": owner.organization_user_id} for owner in owners}
+
+
+_OWNER = nullable(object_schema(organization_user={"type": "string", "format": "uuid"}))
+
+
 @register("/api/v1/users/organization/")
 class OrganizationResource(Resource):
     """Organizations: the tenants of this controller."""
@@ -49,6 +60,18 @@ class OrganizationResource(Resource):
     kind = "organization"
     label = "Organization"
     manager = False
+    shown = {  # noqa: RUF012
+        "id": Organization.id,
+        "name": Organization.name,
+        "is_active": Organization.is_active,
+        "slug": Organization.slug,
+        "description": Organization.description,
+        "email": Organization.email,
+        "url": Organization.url,
+        "created": Organization.created,
+        "modified": Organization.modified,
+    }
+    shown_in_detail = {**shown, "owner": Loaded(_owners, _OWNER)}  # noqa: RUF012
 
     @override
     def query(self) -> Any:
@@ -72,30 +95,6 @@ class OrganizationResource(Resource):
         for name, value in fields.items():
             setattr(row, name, value)
         row.modified = self.now
-
-    @override
-    def represent(self, rows: list[Organization]) -> list[dict[str, Any]]:
-        return [
-            {
-                "id": row.id,
-                "name": row.name,
-                "is_active": row.is_active,
-                "slug": row.slug,
-                "description": row.description,
-                "email": row.email,
-                "url": row.url,
-                "created": row.created,
-                "modified": row.modified,
-            }
-            for row in rows
-        ]
-
-    @override
-    def represent_one(self, row: Organization) -> dict[str, Any]:
-        owner = self.session.get(OrganizationOwner, row.id)
-        [body] = self.represent([row])
-        body["owner"] = None if owner is None else {"organization_user": owner.organization_user_id}
-        return body
 
     def _require_free_slug(self, slug: str, own_id: uuid.UUID | None) -> None:
         other = self.session.scalar(

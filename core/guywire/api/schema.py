@@ -9,7 +9,8 @@ from typing import Annotated, Any, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, ValidationError, create_model
 
 from guywire.api.body import FormData
-from guywire.api.fields import BLANK, NULL, Validation
+from guywire.api.field import Validation
+from guywire.api.fields import BLANK, NULL
 from guywire.errors import NON_FIELD, FieldErrors, Invalid
 
 REQUIRED = "This field is required."

@@ -1,25 +1,77 @@
-"""Cornice services with the settings that all of ours share."""
+"""Cornice services with the settings that all of ours share, and what is known of each of their methods."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from cornice import Service
+from typing_extensions import override
+
+from guywire.api.field import Field
+from guywire.api.schema import Schema
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What OPTIONS, the browsable pages and the OpenAPI document say of one method of one path.
+
+    ``body`` is what it takes (``partial``: any part of it), ``answer`` a JSON Schema or the Resource whose detail it
+    gives (with ``page``: a page of them), ``permission`` the name of the permission that it needs (None: none but
+    being somebody), ``parameters`` its query parameters, ``errors`` the statuses that it may answer besides the usual
+    ones. ``sends`` and ``takes`` are media types, where they are not JSON (and forms).
+    """
+
+    body: type[Schema] | None = None
+    partial: bool = False
+    answer: Any = None
+    page: bool = False
+    status: int = 200
+    permission: str | None = None
+    parameters: Mapping[str, Field] = field(default_factory=dict)
+    errors: tuple[int, ...] = ()
+    sends: str = JSON
+    takes: tuple[str, ...] = ()
 
 
 class APIService(Service):
     """A path of the REST API. ``name`` is also the route's name; answers are plain values, rendered as JSON.
 
-    ``public``: also for those who do not say who they are.
+    ``public``: also for those who do not say who they are. ``title`` heads the page of the path; ``resource`` is the
+    Resource that it serves, if it serves one. ``operations`` holds an Operation for each method.
     """
 
     renderer = "api"
     default_validators: tuple[Any, ...] = ()
     default_filters: tuple[Any, ...] = ()
 
-    def __init__(self, name: str, path: str, *, public: bool = False, depth: int = 1, **options: Any) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: str,
+        *,
+        title: str = "",
+        public: bool = False,
+        resource: Any = None,
+        depth: int = 1,
+        **options: Any,
+    ) -> None:
+        self.operations: dict[str, Operation] = {}
         super().__init__(name, path, depth=depth + 1, **options)
+        self.title = title or name.replace("_", " ").capitalize()
         self.public = public
+        self.resource = resource
+
+    @override
+    def add_view(
+        self, method: str, view: Callable[..., Any], operation: Operation | None = None, **options: Any
+    ) -> None:
+        """Answer ``method`` with ``view``; its docstring describes the operation."""
+        self.operations[method.upper()] = operation or Operation()
+        super().add_view(method, view, **options)
 
     def allowed_methods(self) -> str:
         """The value of the Allow header."""

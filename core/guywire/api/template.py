@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -11,13 +12,15 @@ import orjson
 import sqlalchemy as sa
 from pyramid.request import Request
 from pyramid.response import Response
+from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from guywire.api import fields
-from guywire.api.archives import archive_response
+from guywire.api import fields, filters
+from guywire.api.archives import ARCHIVE, archive_response
 from guywire.api.base import UUID_PATTERN, Resource, register
 from guywire.api.schema import Schema
-from guywire.api.service import APIService
+from guywire.api.service import APIService, Operation
+from guywire.api.shown import Loaded
 from guywire.errors import MODEL, NON_FIELD, Invalid
 from guywire.interfaces import ConfigurationInvalid, JSONObject
 from guywire.models import Config, ConfigTemplate, Device, Organization, Template, TemplateTag
@@ -27,7 +30,7 @@ from guywire.services.templates import add_to_existing
 
 EMPTY_CONFIGURATION = "The configuration field cannot be empty."
 SHARED_NAMES = "Shared objects are visible to all organizations and must have unique names to avoid confusion."
-TYPES = ("generic", "vpn")
+TYPES = {"generic": "Generic", "vpn": "VPN-client"}
 PATH = "/api/v1/controller/template/"
 
 
@@ -36,14 +39,24 @@ class TemplateBody(Schema):
 
     name: Annotated[str, fields.text(64)]
     organization: Annotated[uuid.UUID | None, fields.reference(Organization, null=True)] = None
-    type: Annotated[str, fields.choice(lambda context: TYPES)] = "generic"
-    backend: Annotated[str, fields.choice(lambda context: context.backends)]
+    type: Annotated[str, fields.choice(lambda registry: TYPES)] = "generic"
+    backend: Annotated[str, fields.choice(lambda registry: registry.backend_labels)]
     vpn: Annotated[None, fields.nothing()] = None
-    default: fields.Boolean = False
-    required: fields.Boolean = False
+    default: Annotated[bool, fields.boolean(help="All devices of the backend get it, and may be without it.")] = False
+    required: Annotated[bool, fields.boolean(help="All devices of the backend get it and cannot be without it.")] = (
+        False
+    )
     notes: Annotated[str, fields.text(blank=True)] = ""
     default_values: Annotated[JSONObject, fields.json_object(empty=True)] = {}  # noqa: RUF012 (pydantic copies defaults)
     config: Annotated[JSONObject, fields.json_object(fields.NOT_A_CONFIGURATION)] = {}  # noqa: RUF012
+
+
+def _tags(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
+    tags: dict[uuid.UUID, list[str]] = defaultdict(list)
+    query = sa.select(TemplateTag).where(TemplateTag.template_id.in_(ids)).order_by(TemplateTag.name)
+    for tag in session.scalars(query):
+        tags[tag.template_id].append(tag.name)
+    return tags
 
 
 @register(PATH)
@@ -55,6 +68,30 @@ class TemplateResource(Resource):
     kind = "template"
     label = "Template"
     shared = True
+    shown = {  # noqa: RUF012
+        "id": Template.id,
+        "name": Template.name,
+        "organization": Template.organization_id,
+        "type": Template.type,
+        "backend": Template.backend,
+        "vpn": Loaded(lambda session, ids: {}, {"type": ["string", "null"], "format": "uuid"}),
+        "tags": Loaded(_tags, {"type": "array", "items": {"type": "string"}}, default=[]),
+        "default": Template.default,
+        "required": Template.required,
+        "notes": Template.notes,
+        "default_values": Template.default_values,
+        "config": Template.config,
+        "created": Template.created,
+        "modified": Template.modified,
+    }
+    filters = {  # noqa: RUF012
+        **filters.organization(Template.organization_id),
+        "backend": filters.choice(Template.backend.__eq__, lambda registry: registry.backend_labels),
+        "type": filters.choice(Template.type.__eq__, lambda registry: TYPES),
+        "default": filters.yes_no(Template.default.is_),
+        "required": filters.yes_no(Template.required.is_),
+        **filters.moments("created", Template.created),
+    }
 
     @override
     def create(self, fields: dict[str, Any]) -> Template:
@@ -84,36 +121,6 @@ class TemplateResource(Resource):
     def delete(self, row: Template) -> None:
         mark_stale(self.session, dependents_of_template(row.id))
         super().delete(row)
-
-    @override
-    def represent(self, rows: list[Template]) -> list[dict[str, Any]]:
-        tags = self._tags([row.id for row in rows])
-        return [
-            {
-                "id": row.id,
-                "name": row.name,
-                "organization": row.organization_id,
-                "type": row.type,
-                "backend": row.backend,
-                "vpn": None,
-                "tags": tags[row.id],
-                "default": row.default,
-                "required": row.required,
-                "notes": row.notes,
-                "default_values": row.default_values,
-                "config": row.config,
-                "created": row.created,
-                "modified": row.modified,
-            }
-            for row in rows
-        ]
-
-    def _tags(self, ids: list[uuid.UUID]) -> dict[uuid.UUID, list[str]]:
-        tags: dict[uuid.UUID, list[str]] = defaultdict(list)
-        query = sa.select(TemplateTag).where(TemplateTag.template_id.in_(ids)).order_by(TemplateTag.name)
-        for tag in self.session.scalars(query):
-            tags[tag.template_id].append(tag.name)
-        return tags
 
     def _apply(self, template: Template, given: dict[str, Any]) -> None:
         """Set the given fields and check the result as a whole, in the reference's order."""
@@ -201,7 +208,7 @@ configuration = APIService(
 )
 
 
-@configuration.get()
+@configuration.get(operation=Operation(permission="view_template", sends=ARCHIVE))
 def download_template(request: Request) -> Response:
     """The archive of a template alone, with its own variables."""
     resource = TemplateResource(request)

@@ -8,8 +8,10 @@ from pyramid.request import Request
 
 from guywire.api import fields
 from guywire.api.body import read_body
+from guywire.api.field import Validation, is_form
 from guywire.api.schema import Schema, validate
-from guywire.api.service import APIService
+from guywire.api.service import APIService, Operation
+from guywire.api.shown import object_schema
 from guywire.db import reading, writing
 from guywire.errors import NON_FIELD, Invalid
 from guywire.models import Token, User
@@ -27,12 +29,12 @@ class Credentials(Schema):
     password: Annotated[str, fields.text(trim=False)]
 
 
-@token.post()
+@token.post(operation=Operation(body=Credentials, answer=object_schema(token={"type": "string"})))
 def obtain_token(request: Request) -> dict[str, Any]:
     """The token of the user with this name and password: always the same one."""
     runtime: Runtime = request.runtime
     data = read_body(request)
-    context = fields.Validation(fields.is_form(data), exists=lambda model, ids: set())
+    context = Validation(is_form(data), lambda model, ids: set(), runtime.registry)
     given = validate(Credentials, data, context, partial=False)
     # Verifying takes its time on purpose: nobody has to wait for the database meanwhile.
     with reading(runtime.session_factory) as session:

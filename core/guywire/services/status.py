@@ -75,6 +75,14 @@ def status_of(facts: Facts) -> str:
     return MODIFIED
 
 
+def has_status(status: str) -> Any:
+    """SQL: the states whose status is this one. What is stored says nothing of what became stale since."""
+    stale = sa.and_(ConfigState.lifecycle == ACTIVE, ConfigState.inputs_version != ConfigState.rendered_version)
+    if status == MODIFIED:
+        return sa.or_(ConfigState.status == MODIFIED, stale)
+    return sa.and_(ConfigState.status == status, sa.not_(stale))
+
+
 def explanation_of(facts: Facts) -> str:
     """One sentence for people: why the status is what it is."""
     status = status_of(facts)

@@ -1,5 +1,7 @@
 """API keys, login sessions, e-mail addresses, profiles, device limits, rotation of secrets, indexes of lists."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -31,7 +33,9 @@ def upgrade() -> None:
         sa.Column("user_id", sa.Uuid(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_login_session_user_id_user"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user.id"], name=op.f("fk_login_session_user_id_user"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("key_hash", name=op.f("pk_login_session")),
     )
     op.create_index(op.f("ix_login_session_user_id"), "login_session", ["user_id"], unique=False)
@@ -43,7 +47,9 @@ def upgrade() -> None:
         sa.Column("email", sa.String(length=254), nullable=False),
         sa.Column("verified", sa.Boolean(), nullable=False),
         sa.Column("primary", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(["user_id"], ["user.id"], name=op.f("fk_email_address_user_id_user"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["user.id"], name=op.f("fk_email_address_user_id_user"), ondelete="CASCADE"
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_email_address")),
     )
     op.create_index("uq_email_address_email_lower", "email_address", [sa.text("lower(email)")], unique=True)
@@ -57,10 +63,12 @@ def upgrade() -> None:
         sa.column("verified", sa.Boolean()),
         sa.column("primary", sa.Boolean()),
     )
-    known = sa.select(user.c.id, user.c.email, sa.false(), sa.true()).where(user.c.email.is_not(None), user.c.email != "")
+    known = sa.select(user.c.id, user.c.email, sa.false(), sa.true()).where(
+        user.c.email.is_not(None), user.c.email != ""
+    )
     op.execute(sa.insert(email_address).from_select(["user_id", "email", "verified", "primary"], known))
     # No batches: SQLite would copy the table, and drop what refers to the old one.
-    for column in (
+    profile: tuple[sa.Column[Any], ...] = (
         sa.Column("phone_number", sa.String(length=16), nullable=True),
         sa.Column("birth_date", sa.Date(), nullable=True),
         sa.Column("bio", sa.Text(), nullable=False, server_default=""),
@@ -69,14 +77,16 @@ def upgrade() -> None:
         sa.Column("location", sa.String(length=256), nullable=False, server_default=""),
         sa.Column("notes", sa.Text(), nullable=False, server_default=""),
         sa.Column("expiration_date", sa.Date(), nullable=True),
-    ):
+    )
+    for column in profile:
         op.add_column("user", column)
     op.create_index(op.f("ix_user_phone_number"), "user", ["phone_number"], unique=True)
-    for column in (
+    settings: tuple[sa.Column[Any], ...] = (
         sa.Column("previous_secret_hash", sa.String(length=64), nullable=True),
         sa.Column("previous_secret_until", sa.DateTime(timezone=True), nullable=True),
         sa.Column("device_limit", sa.BigInteger(), nullable=True, server_default="0"),
-    ):
+    )
+    for column in settings:
         op.add_column("organization_config_settings", column)
     op.create_index(
         op.f("ix_organization_config_settings_previous_secret_hash"),
