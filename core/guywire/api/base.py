@@ -18,7 +18,7 @@ from guywire.api.filters import Filter, conditions
 from guywire.api.pages import page_of
 from guywire.api.schema import REQUIRED, Schema, validate
 from guywire.api.service import APIService, Operation
-from guywire.api.shown import Shown, body_of, read_bodies
+from guywire.api.shown import PageReader, Shown, body_of
 from guywire.errors import Invalid, NotFound
 from guywire.models import Organization
 from guywire.runtime import Runtime
@@ -46,6 +46,8 @@ class Resource:
     manager: ClassVar[bool] = True
     shown: ClassVar[Shown]
     shown_in_detail: ClassVar[Shown | None] = None
+    reader: ClassVar[PageReader]
+    """Made by ``register`` of what lists show."""
     filters: ClassVar[Mapping[str, Filter]] = {}
     loading: ClassVar[tuple[Any, ...]] = ()
     """Loader options: what else is read with a single row."""
@@ -97,7 +99,7 @@ class Resource:
         page = page_of(
             self.session, self.request, ids, default_size=settings.page_size, max_size=settings.max_page_size
         )
-        return page.wrap(read_bodies(self.session, self.shown, self.model.id, page.ids))
+        return page.wrap(self.reader.read(self.session, page.ids))
 
     def collection_post(self) -> dict[str, Any]:
         """Create an object."""
@@ -213,6 +215,7 @@ def register(
     """
 
     def decorate(resource: ResourceType) -> ResourceType:
+        resource.reader = PageReader(resource.shown, resource.model.id)
         collection = _service(resource, f"{resource.kind}_list", path, f"{resource.label} list")
         detail = _service(resource, f"{resource.kind}_detail", f"{path}{{id:{id_pattern}}}/", resource.label)
         for method, name in _COLLECTION.items():

@@ -7,40 +7,29 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.orm import Session, joinedload
+from sqlalchemy.orm import Session
 
 from guywire.api import filters
-from guywire.api.shown import Loaded, inserted_after, nullable, object_schema
+from guywire.api.shown import Computed, Loaded, inserted_after, nullable, object_schema
 from guywire.models import Config, ConfigState, ConfigTemplate, Device, DeviceGroup, Template
 from guywire.services.status import ERROR, STATUSES, has_status, status_of
+from guywire.services.templates import assigned_templates
 
 
 def _summaries(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
     """How far the configurations of devices have got, for lists."""
-    query = (
-        sa.select(Config.backend, *(getattr(ConfigState, name) for name in _FACTS))
-        .join(ConfigState, ConfigState.config_id == Config.id)
-        .where(ConfigState.device_id.in_(ids))
-    )
-    return {row.device_id: _summary(row, row.backend) for row in session.execute(query)}
+    return {row.device_id: _summary(row, row.backend) for row in session.connection().execute(_FACTS, {"ids": ids})}
 
 
-def _configurations(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str, Any]]:
-    """The configurations of devices as details show them."""
-    query = sa.select(Config).where(Config.device_id.in_(ids)).options(joinedload(Config.state))
-    configs = {config.id: config for config in session.scalars(query)}
-    templates: dict[uuid.UUID, list[uuid.UUID]] = {id: [] for id in configs}
-    assigned = (
-        sa.select(ConfigTemplate.config_id, ConfigTemplate.template_id)
-        .where(ConfigTemplate.config_id.in_(configs))
-        .order_by(ConfigTemplate.position)
-    )
-    for config_id, template_id in session.execute(assigned):
-        templates[config_id].append(template_id)
-    return {
-        config.device_id: _summary(config.state, config.backend)
-        | {"templates": templates[config.id], "context": config.context, "config": config.config}
-        for config in configs.values()
+def _configuration(session: Session, device: Device) -> dict[str, Any] | None:
+    """The configuration of a device, for details."""
+    config = device.config
+    if config is None:
+        return None
+    return _summary(config.state, config.backend) | {
+        "templates": assigned_templates(session, config.id),
+        "context": config.context,
+        "config": config.config,
     }
 
 
@@ -49,19 +38,25 @@ def _summary(facts: Any, backend: str) -> dict[str, Any]:
     return {"status": status, "error_reason": facts.error_reason if status == ERROR else "", "backend": backend}
 
 
+_STATE = ConfigState.__table__.c
 _FACTS = (
-    "device_id",
-    "inputs_version",
-    "rendered_version",
-    "render_error",
-    "checksum",
-    "reported_checksum",
-    "reported_status",
-    "error_reason",
-    "overtaken",
-    "lifecycle",
+    sa.select(
+        Config.__table__.c.backend,
+        _STATE.device_id,
+        _STATE.inputs_version,
+        _STATE.rendered_version,
+        _STATE.render_error,
+        _STATE.checksum,
+        _STATE.reported_checksum,
+        _STATE.reported_status,
+        _STATE.error_reason,
+        _STATE.overtaken,
+        _STATE.lifecycle,
+    )
+    .join_from(Config.__table__, ConfigState.__table__, _STATE.config_id == Config.__table__.c.id)
+    .where(_STATE.device_id.in_(sa.bindparam("ids", expanding=True)))
 )
-"""What ``status_of`` looks at."""
+"""What ``status_of`` looks at, of many devices, without ORM objects."""
 
 _SUMMARY: dict[str, dict[str, Any]] = {
     "status": {"type": "string", "enum": list(STATUSES)},
@@ -123,5 +118,5 @@ FILTERS = {
 
 SHOWN_IN_DETAIL = {
     **inserted_after(SHOWN, "management_ip", {"is_deactivated": Device.is_deactivated}),
-    "config": Loaded(_configurations, nullable(object_schema(**_DETAIL))),
+    "config": Computed(_configuration, nullable(object_schema(**_DETAIL))),
 }

@@ -46,14 +46,15 @@ def page_of(session: Session, request: Request, ids: Any, *, default_size: int, 
 
     A bad ``page_size`` means the default, ``page`` may be "last". Raises NotFound for a page that does not exist.
     """
-    count = session.scalar(sa.select(sa.func.count()).select_from(ids.order_by(None).subquery())) or 0
+    connection = session.connection()
+    count = connection.scalar(sa.select(sa.func.count()).select_from(ids.order_by(None).subquery())) or 0
     size = min(_positive(request.GET.get("page_size")) or default_size, max_size)
     last = max(1, -(-count // size))
     wanted = request.GET.get("page") or "1"
     number = last if wanted == "last" else _positive(wanted)
     if number is None or number > last:
         raise NotFound("Invalid page.")
-    rows = session.scalars(ids.limit(size).offset((number - 1) * size)).all()
+    rows = connection.scalars(ids.limit(size).offset((number - 1) * size)).all() if count else []
     return Page(list(rows), count, number, size, request)
 
 

@@ -22,9 +22,21 @@ class Loaded:
     schema: Mapping[str, Any]
     default: Any = None
 
+    def of(self, session: Session, row: Any) -> Any:
+        """The value for one row."""
+        return self.load(session, [row.id]).get(row.id, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A value that a detail makes of its row and what was loaded with it: ``of(session, row)``. Not for lists."""
+
+    of: Callable[[Session, Any], Any]
+    schema: Mapping[str, Any]
+
 
 Shown = Mapping[str, Any]
-"""From the keys of a body, in their order, to mapped attributes (``Device.name``) or ``Loaded``."""
+"""From the keys of a body, in their order, to mapped attributes (``Device.name``), ``Loaded`` or ``Computed``."""
 
 
 def inserted_after(shown: Shown, key: str, more: Shown) -> Shown:
@@ -37,33 +49,44 @@ def inserted_after(shown: Shown, key: str, more: Shown) -> Shown:
     return result
 
 
-def read_bodies(session: Session, shown: Shown, id_column: Any, ids: Sequence[Any]) -> list[dict[str, Any]]:
-    """The bodies of the rows with these ids, in their order.
+class PageReader:
+    """Reads the bodies of a page of rows: one statement for the columns and one for each ``Loaded``.
 
-    One statement for the columns and one for each ``Loaded``, however many rows there are. No ORM objects are made.
+    It is made once and used for many pages, because building a statement costs more than running it, and works on the
+    tables themselves, because nobody needs ORM objects of a list.
     """
-    if not ids:
-        return []
-    columns = {name: value for name, value in shown.items() if not isinstance(value, Loaded)}
-    names = list(columns)
-    query = sa.select(id_column, *columns.values()).where(id_column.in_(ids))
-    rows = {row[0]: dict(zip(names, row[1:], strict=True)) for row in session.execute(query)}
-    loaded = {name: value.load(session, ids) for name, value in shown.items() if isinstance(value, Loaded)}
-    return [_body(shown, rows[id], loaded, id) for id in ids]
+
+    def __init__(self, shown: Shown, id_attribute: Any) -> None:
+        self._loaded = {name: value for name, value in shown.items() if isinstance(value, Loaded)}
+        self._empty = dict.fromkeys(shown)
+        columns = {name: _column(value) for name, value in shown.items() if name not in self._loaded}
+        self._names = tuple(columns)
+        id_column = _column(id_attribute)
+        self._query = sa.select(id_column, *columns.values()).where(id_column.in_(sa.bindparam("ids", expanding=True)))
+
+    def read(self, session: Session, ids: Sequence[Any]) -> list[dict[str, Any]]:
+        """The bodies of the rows with these ids, in their order."""
+        if not ids:
+            return []
+        bodies = {}
+        for id, *values in session.connection().execute(self._query, {"ids": ids}):
+            bodies[id] = body = self._empty.copy()
+            body.update(zip(self._names, values, strict=True))
+        for name, part in self._loaded.items():
+            found = part.load(session, ids)
+            for id in ids:
+                bodies[id][name] = found.get(id, part.default)
+        return [bodies[id] for id in ids]
+
+
+def _column(attribute: Any) -> Any:
+    return attribute.property.columns[0]
 
 
 def body_of(session: Session, shown: Shown, row: Any) -> dict[str, Any]:
     """The body of one row that is at hand already."""
-    columns = {name: getattr(row, value.key) for name, value in shown.items() if not isinstance(value, Loaded)}
-    loaded = {name: value.load(session, [row.id]) for name, value in shown.items() if isinstance(value, Loaded)}
-    return _body(shown, columns, loaded, row.id)
-
-
-def _body(shown: Shown, columns: dict[str, Any], loaded: Mapping[str, Mapping[Any, Any]], id: Any) -> dict[str, Any]:
-    if not loaded:
-        return columns
     return {
-        name: loaded[name].get(id, value.default) if isinstance(value, Loaded) else columns[name]
+        name: value.of(session, row) if isinstance(value, (Loaded, Computed)) else getattr(row, value.key)
         for name, value in shown.items()
     }
 
