@@ -38,6 +38,24 @@ class DeviceDeactivated(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceGroupChanged(Event):
+    """An operator moved a device to another group, into one or out of one."""
+
+    device_id: uuid.UUID
+    group_id: uuid.UUID | None
+    previous_group_id: uuid.UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class GroupTemplatesChanged(Event):
+    """A device group has other templates than before, or the same in another order; its devices have followed."""
+
+    group_id: uuid.UUID
+    templates: tuple[uuid.UUID, ...]
+    previous: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ConfigModified(Event):
     """The bytes that a device should have are other ones than before."""
 

@@ -7,7 +7,7 @@ the start fail. ``register_*`` hooks run once at the start of every process (web
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -44,6 +44,15 @@ def register_migrations() -> Sequence[MigrationSource]:  # type: ignore[empty-bo
 @hookspec
 def register_jobs() -> Sequence[Job]:  # type: ignore[empty-body]
     """Kinds of background work that the worker runs. Two jobs with one name are an error."""
+
+
+@hookspec
+def register_services() -> Mapping[type, Any]:  # type: ignore[empty-body]
+    """What the plugin does for others: from a Protocol, usually of ``guywire.interfaces``, to what implements it.
+
+    For what there is one of. Two plugins that provide one Protocol are an error; ``registry.services.get(Protocol)``
+    is None when nobody does.
+    """
 
 
 @hookspec

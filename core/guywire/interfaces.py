@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from sqlalchemy.orm import Session
 
 JSONObject = dict[str, Any]
 
@@ -97,3 +102,16 @@ class PermissionSet:
     label: str
     operator: frozenset[str] = field(default_factory=frozenset)
     administrator: frozenset[str] = field(default_factory=frozenset)
+
+
+class CertificateLookup(Protocol):
+    """Knows which devices hold certificates. A service, see ``register_services``."""
+
+    def devices_of_certificate(
+        self, session: Session, common_name: str, organization_slugs: Sequence[str] | None
+    ) -> Sequence[UUID]:
+        """The ids of the devices that hold a valid certificate with this common name, the best answer first.
+
+        ``organization_slugs`` are the organizations whose certificates count (None: all). The caller narrows the
+        devices down to those that the user may see.
+        """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from importlib.metadata import entry_points
 from typing import Any
@@ -54,12 +54,16 @@ class PluginHost:
             yield implementation.plugin_name, partial(implementation.function, *named)
 
     def collect(self, hook_name: str) -> list[tuple[str, Any]]:
-        """What each plugin contributes through a ``register_*`` hook: pairs of plugin name and thing."""
+        """What each plugin contributes through a ``register_*`` hook: pairs of plugin name and thing.
+
+        The things of a mapping are its items.
+        """
         contributions: list[tuple[str, Any]] = []
         # pluggy calls the last registered plugin first; contributions read better in the order of loading.
         for implementation in getattr(self.hook, hook_name).get_hookimpls():
             try:
-                things = list(implementation.function() or ())
+                contributed = implementation.function() or ()
+                things = list(contributed.items() if isinstance(contributed, Mapping) else contributed)
             except Exception as error:  # whatever a stranger's function raises
                 raise PluginError(f"plugin {implementation.plugin_name!r}: {hook_name}() failed: {error!r}") from error
             contributions.extend((implementation.plugin_name, thing) for thing in things)

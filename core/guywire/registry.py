@@ -11,7 +11,7 @@ from guywire.plugin import PluginError, PluginHost
 
 
 class Registry:
-    """Backends, jobs, permissions and migrations of all loaded plugins.
+    """Backends, jobs, permissions, services and migrations of all loaded plugins.
 
     Raises PluginError when two plugins register one id.
     """
@@ -26,6 +26,7 @@ class Registry:
         self.permissions: dict[str, PermissionSet] = _by(
             "resource", "permission resource", host.collect("register_permissions")
         )
+        self.services: dict[type, Any] = _services(host.collect("register_services"))
         self.migrations: list[MigrationSource] = _in_order(
             _by("owner", "migration folder", host.collect("register_migrations"))
         )
@@ -41,6 +42,21 @@ def _by(attribute: str, kind: str, contributions: Iterable[tuple[str, Any]]) -> 
         if key in found:
             raise PluginError(f"{kind} {key!r} is registered by both {owners[key]!r} and {plugin!r}; block one of them")
         found[key], owners[key] = thing, plugin
+    return found
+
+
+def _services(contributions: Iterable[tuple[str, Any]]) -> dict[type, Any]:
+    found: dict[type, Any] = {}
+    owners: dict[type, str] = {}
+    for plugin, item in contributions:
+        protocol, service = item if isinstance(item, tuple) else (item, None)
+        if not isinstance(protocol, type) or service is None:
+            raise PluginError(f"plugin {plugin!r}: register_services() gives {item!r}, not a service by its Protocol")
+        if protocol in found:
+            raise PluginError(
+                f"{protocol.__name__} is provided by both {owners[protocol]!r} and {plugin!r}; block one of them"
+            )
+        found[protocol], owners[protocol] = service, plugin
     return found
 
 

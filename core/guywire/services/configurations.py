@@ -21,9 +21,9 @@ from guywire.services.templates import (
     changed_templates,
     foreign_templates,
     group_templates,
-    hold_organization,
 )
 
+CONFLICT = "There is a conflict with the specified templates. "
 FOREIGN_TEMPLATES = (
     "The following templates are owned by organizations which do not match the organization of this configuration: "
 )
@@ -72,24 +72,27 @@ def change(
     before: Origin,
     now: datetime,
 ) -> None:
-    """Set the ``given`` fields of a configuration, or follow a change of the device (``before``). Raises Invalid."""
+    """Set the ``given`` fields of a configuration, or follow a change of the device (``before``). Raises Invalid.
+
+    The caller holds the device's organization where templates may change.
+    """
     _require_own_templates(session, device, given)
-    if device.organization_id != before.organization_id:
-        hold_organization(session, device.organization_id)
     backend = config.backend
     for name in given.keys() - {"templates"}:
         setattr(config, name, given[name])
     config.modified = now
-    wanted = changed_templates(
-        session,
-        config,
-        device,
-        explicit=given.get("templates"),
-        previous_organization_id=before.organization_id,
-        previous_group_id=before.group_id,
-        previous_backend=backend,
-    )
-    assign(session, config.id, wanted)
+    moved = (device.organization_id, device.group_id) != (before.organization_id, before.group_id)
+    if moved or "templates" in given or config.backend != backend:
+        wanted = changed_templates(
+            session,
+            config,
+            device,
+            explicit=given.get("templates"),
+            previous_organization_id=before.organization_id,
+            previous_group_id=before.group_id,
+            previous_backend=backend,
+        )
+        assign(session, config.id, wanted)
     try:
         render_within(session, runtime.renderer, config, now)
     except ConfigurationInvalid as invalid:
@@ -115,11 +118,19 @@ def _require_own_templates(session: Session, device: Device, given: dict[str, An
 def _explained(session: Session, runtime: Runtime, device: Device, invalid: ConfigurationInvalid) -> Invalid:
     """The error of a configuration that cannot be rendered: is it wrong by itself, or not with its templates?"""
     config = device.config
-    if config is not None:
-        [inputs] = read_inputs(session, runtime.renderer, [config.id])
-        own = with_hostname(config.config, "device")
+    if config is None:
+        return Invalid({"config": [str(invalid)]})
+    [inputs] = read_inputs(session, runtime.renderer, [config.id])
+
+    def fault_of(hostname: str) -> ConfigurationInvalid | None:
+        own = with_hostname(config.config, hostname)
         try:
             runtime.renderer.validate(config.backend, own, inputs.context, device_os=inputs.device_os)
         except ConfigurationInvalid as alone:
-            return Invalid({"config": {MODEL: [str(alone)]}})
-    return Invalid({"config": [str(invalid)]})
+            return alone
+        return None
+
+    alone = fault_of("device")
+    if alone is not None:
+        return Invalid({"config": {MODEL: [str(alone)]}})
+    return Invalid({"config": [("" if fault_of(device.name) else CONFLICT) + str(invalid)]})

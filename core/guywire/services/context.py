@@ -17,11 +17,21 @@ def device_context(
     organization_context: Mapping[str, Any],
     group_context: Mapping[str, Any],
 ) -> JSONObject:
-    """The variables of one device's configuration.
+    """The variables of one device's configuration: the device's own win over ``system_context``."""
+    return system_context(device, templates, global_context, organization_context, group_context) | config.context
+
+
+def system_context(
+    device: Device,
+    templates: Iterable[Template],
+    global_context: Mapping[str, Any],
+    organization_context: Mapping[str, Any],
+    group_context: Mapping[str, Any],
+) -> JSONObject:
+    """The variables that a device has without an operator having given them to it.
 
     From weak to strong: the templates' default values in order, what is known of the device, the global variables,
-    the organization's, the group's, the device's own. (That is what the reference does; its documentation names
-    another order.)
+    the organization's, the group's. (That is what the reference does; its documentation names another order.)
     """
     context: JSONObject = {}
     for template in templates:
@@ -30,7 +40,6 @@ def device_context(
     context |= global_context
     context |= organization_context
     context |= group_context
-    context |= config.context
     return context
 
 

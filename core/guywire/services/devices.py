@@ -104,6 +104,7 @@ def deactivate(session: Session, renderer: Renderer, device: Device, now: dateti
     if config is None:
         device.management_ip = None
     else:
+        hold_organization(session, device.organization_id)
         config.config = {}
         assign(session, config.id, [])
         emptied = render_within(session, renderer, config, now)
@@ -124,6 +125,7 @@ def activate(session: Session, renderer: Renderer, device: Device, now: datetime
     device.modified = now
     config = device.config
     if config is not None:
+        hold_organization(session, device.organization_id)
         previous = config.state.status
         assign(session, config.id, automatic_templates(session, device, config.backend))
         render_within(session, renderer, config, now)

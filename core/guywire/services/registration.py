@@ -18,8 +18,9 @@ from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services import devices
 from guywire.services.accounts import organization_by_secret
+from guywire.services.limits import DeviceLimitReached, claim_place
 from guywire.services.rendering import render_anyway
-from guywire.services.templates import assign, assigned_templates, merged, tagged_templates
+from guywire.services.templates import assign, assigned_templates, hold_organization, merged, tagged_templates
 
 REQUIRED = ("secret", "name", "mac_address", "backend")
 
@@ -90,6 +91,8 @@ def register(
             device = _create(session, runtime, organization, form, address, now)
         else:
             _update(session, runtime, device, form, address, now)
+    except DeviceLimitReached as reached:
+        raise RegistrationRefused(400, str(reached)) from None
     except ConfigurationInvalid as invalid:
         refused = RegistrationRefused(400, str(invalid))
         # The message may quote passwords of the organization's variables, which the log must not.
@@ -138,6 +141,7 @@ def _create(
         errors = _conflict_errors(session, device)
     if errors:
         raise RegistrationRefused(400, " ".join(errors))
+    claim_place(session, organization.id)
     session.add(device)
     session.flush()
     _record_addresses(session, runtime, device, address, devices.usable_address(management_ip))
@@ -163,6 +167,7 @@ def _update(
         raise RegistrationRefused(400, " ".join(errors))
     session.flush()
     _record_addresses(session, runtime, device, address, device.management_ip)
+    hold_organization(session, device.organization_id)
     tagged = tagged_templates(session, device.organization_id, tags)
     if device.config is None:
         devices.create_config(session, runtime.renderer, device, now, backend=form["backend"], templates=tagged)

@@ -20,7 +20,7 @@ from guywire.models import (
     Template,
     TemplateTag,
 )
-from guywire.services.status import ACTIVE, mark_stale
+from guywire.services.status import ACTIVE, dependents_of_template, mark_stale
 
 TemplateIds = list[uuid.UUID]
 
@@ -161,25 +161,32 @@ def add_to_existing(session: Session, template: Template) -> None:
     Deactivated devices keep their empty configuration. One statement, however many devices there are.
     """
     claim_organization(session, template.organization_id)
+    configs = (
+        sa.select(Config.id)
+        .join(ConfigState, ConfigState.config_id == Config.id)
+        .join(Device, Device.id == Config.device_id)
+        .where(Config.backend == template.backend, ConfigState.lifecycle == ACTIVE)
+    )
+    if template.organization_id is not None:
+        configs = configs.where(Device.organization_id == template.organization_id)
+    append(session, configs, sa.literal(template.id, sa.Uuid()))
+    mark_stale(session, dependents_of_template(template.id))
+
+
+def append(session: Session, configs: Any, template_id: Any, offset: Any = 0) -> None:
+    """Append templates to many configurations at once, to those that lack them.
+
+    ``configs`` is a SELECT from ``Config`` with a row for each template of each configuration: ``template_id`` is the
+    expression for the template in it, ``offset`` the one for its place among those that are appended.
+    """
     last = (
         sa.select(sa.func.coalesce(sa.func.max(ConfigTemplate.position), -1) + 1)
         .where(ConfigTemplate.config_id == Config.id)
         .scalar_subquery()
     )
-    lacking = (
-        sa.select(Config.id, sa.literal(template.id, sa.Uuid()), last)
-        .join(ConfigState, ConfigState.config_id == Config.id)
-        .join(Device, Device.id == Config.device_id)
-        .where(
-            Config.backend == template.backend,
-            ConfigState.lifecycle == ACTIVE,
-            ~sa.exists().where(ConfigTemplate.config_id == Config.id, ConfigTemplate.template_id == template.id),
-        )
-    )
-    if template.organization_id is not None:
-        lacking = lacking.where(Device.organization_id == template.organization_id)
+    has_it = sa.exists().where(ConfigTemplate.config_id == Config.id, ConfigTemplate.template_id == template_id)
+    lacking = configs.with_only_columns(Config.id, template_id, last + offset).where(~has_it)
     session.execute(sa.insert(ConfigTemplate).from_select(["config_id", "template_id", "position"], lacking))
-    mark_stale(session, sa.select(ConfigTemplate.config_id).where(ConfigTemplate.template_id == template.id))
 
 
 def changed_templates(
@@ -200,15 +207,17 @@ def changed_templates(
     """
     required = required_templates(session, device.organization_id, config.backend)
     if explicit is not None:
-        return merged(required, explicit)
-    if device.organization_id != previous_organization_id:
+        kept = merged(required, explicit)
+    elif device.organization_id != previous_organization_id:
         return merged(required, group_templates(session, device.group_id, config.backend))
-    kept = assigned_templates(session, config.id)
-    if config.backend != previous_backend:
-        unusable = set(required_templates(session, device.organization_id, previous_backend))
-        kept = merged(required, (each for each in kept if each not in unusable))
+    else:
+        kept = assigned_templates(session, config.id)
+        if config.backend != previous_backend:
+            unusable = set(required_templates(session, device.organization_id, previous_backend))
+            kept = merged(required, (each for each in kept if each not in unusable))
     if (device.group_id, config.backend) != (previous_group_id, previous_backend):
         of_group = group_templates(session, device.group_id, config.backend)
-        former = set(group_templates(session, previous_group_id, previous_backend)) - set(of_group)
+        # A template of the former group may be required by now.
+        former = set(group_templates(session, previous_group_id, previous_backend)).difference(of_group, required)
         kept = merged((each for each in kept if each not in former), of_group)
     return kept
