@@ -655,3 +655,15 @@ def test_a_device_does_not_move_to_where_its_hardware_is_known(app, admin, organ
 def test_a_word_about_a_device_without_configuration_makes_none(admin, organization):
     device = admin.post("device/", {"name": "bare", "organization": organization, "mac_address": "00:11:22:33:44:55"})
     assert admin.patch(f"device/{device['id']}/", {"notes": "x"})["config"] is None
+
+
+def test_a_path_without_its_slash_is_redirected_to_read_and_served_to_write(admin, organization, anonymous):
+    device = admin.make_device(organization)
+    admin.request("GET", "device", status=301)
+    body = {"name": "second", "organization": organization, "mac_address": "00:11:22:33:44:66"}
+    second = admin.post("/api/v1/controller/device", body)
+    assert admin.patch(f"device/{second['id']}", {"notes": "kept"})["notes"] == "kept"
+    admin.request("DELETE", f"device/{second['id']}", status=403)
+    admin.request("PUT", f"device/{device['id']}", {}, status=400)
+    admin.request("POST", "nothing", {}, status=404)
+    anonymous.request("POST", "device", body, status=401)

@@ -6,4 +6,5 @@ from pyramid.config import Configurator
 def includeme(config: Configurator) -> None:
     """Serve the core's resources."""
     config.include("guywire.api.answers")
+    config.include("guywire.api.slashes")
     config.scan("guywire.api")

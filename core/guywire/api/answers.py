@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,18 +11,18 @@ from pyramid.config import Configurator
 from pyramid.events import ContextFound
 from pyramid.exceptions import URLDecodeError
 from pyramid.httpexceptions import HTTPException, HTTPNotFound
-from pyramid.interfaces import IRoutesMapper
 from pyramid.request import Request
 from pyramid.response import Response as PyramidResponse
 from pyramid_retry import is_last_attempt, mark_error_retryable
 
 from guywire.api import body
+from guywire.api.negotiation import HTML, negotiate
 from guywire.api.service import APIService
+from guywire.api.slashes import is_forgotten
 from guywire.db import is_conflict, is_overload
 from guywire.errors import (
     APIError,
     MethodNotAllowed,
-    NotAcceptable,
     NotAuthenticated,
     NotFound,
     Overloaded,
@@ -61,13 +60,7 @@ def includeme(config: Configurator) -> None:
 
 def dumps(value: Any) -> bytes:
     """JSON as the reference writes it: compact, UTF-8, moments in UTC with ``Z``."""
-    return orjson.dumps(value, default=_default, option=orjson.OPT_PASSTHROUGH_DATETIME)
-
-
-def _default(value: Any) -> Any:
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+    return orjson.dumps(value, option=orjson.OPT_UTC_Z)
 
 
 def _render(value: Any, system: dict[str, Any]) -> bytes:
@@ -87,22 +80,12 @@ def _answer(status: int, body: Any, headers: dict[str, str]) -> Response:
 
 
 def _negotiate(event: Any) -> None:
-    """JSON is what there is: whoever asks for something else is told so, before anything else happens."""
-    request = event.request
-    if not isinstance(request.current_service, APIService):
-        return
-    format = request.GET.get("format")
-    if format not in (None, "json"):
-        raise NotFound()
-    if format is None and not _takes_json(request.accept):
-        raise NotAcceptable()
+    """Whoever accepts nothing that there is is told so before anything else happens.
 
-
-def _takes_json(accept: Any) -> bool:
-    """Whether an Accept header allows JSON, whatever parameters it wants it to have. An empty one allows all."""
-    if not accept.parsed or accept.acceptable_offers([JSON]):
-        return True
-    return any(range.partition(";")[0].strip().lower() == JSON and quality for range, quality, *_ in accept.parsed)
+    That JSON is shown as a page to those who like HTML better is done further out, by ``guywire.browsable``.
+    """
+    if isinstance(event.request.current_service, APIService):
+        negotiate(event.request)
 
 
 def _api_error(error: APIError, request: Request) -> Response:
@@ -145,19 +128,12 @@ def _undecodable(error: Exception, request: Request) -> Response:
 
 def _not_found(error: HTTPNotFound, request: Request) -> Response:
     path = request.path_info
-    if not path.endswith("/") and request.method in ("GET", "HEAD") and _has_route(request, path + "/"):
+    if request.method in ("GET", "HEAD") and is_forgotten(request):
         query = f"?{request.query_string}" if request.query_string else ""
         return Response(status=301, location=path + "/" + query)
     if path.startswith(API):
         return _api_error(NotFound(), request)
     return Response("<!doctype html><title>Not Found</title><h1>Not Found</h1>", status=404, content_type="text/html")
-
-
-def _has_route(request: Request, path: str) -> bool:
-    mapper = request.registry.getUtility(IRoutesMapper)
-    probe = request.copy_get()
-    probe.path_info = path
-    return mapper(probe)["route"] is not None
 
 
 def _http_exception(error: HTTPException, request: Request) -> Response:
@@ -172,7 +148,7 @@ def _method_not_allowed(service: APIService, request: Request) -> Response:
     try:
         if not service.public and request.identity is None:
             raise NotAuthenticated()
-    except NotAuthenticated as error:  # nobody catches it: this is an exception view already
+    except APIError as error:  # nobody catches it: this is an exception view already
         return _api_error(error, request)
     allowed = service.allowed_methods()
     if request.method == "OPTIONS":
@@ -185,6 +161,6 @@ def describe(service: APIService) -> dict[str, Any]:
     return {
         "name": service.name.replace("_", " ").title(),
         "description": " ".join((service.description or "").split()),
-        "renders": [JSON],
+        "renders": [JSON, HTML],
         "parses": [JSON, "application/x-www-form-urlencoded", "multipart/form-data"],
     }

@@ -113,15 +113,16 @@ def merged(*lists: Iterable[uuid.UUID]) -> TemplateIds:
     return list(dict.fromkeys(template_id for each in lists for template_id in each))
 
 
+_ASSIGNED = (
+    sa.select(ConfigTemplate.__table__.c.template_id)
+    .where(ConfigTemplate.__table__.c.config_id == sa.bindparam("config_id"))
+    .order_by(ConfigTemplate.__table__.c.position)
+)
+
+
 def assigned_templates(session: Session, config_id: uuid.UUID) -> TemplateIds:
     """The templates of a configuration, from the weakest to the strongest."""
-    return list(
-        session.scalars(
-            sa.select(ConfigTemplate.template_id)
-            .where(ConfigTemplate.config_id == config_id)
-            .order_by(ConfigTemplate.position)
-        )
-    )
+    return list(session.connection().scalars(_ASSIGNED, {"config_id": config_id}))
 
 
 def assign(session: Session, config_id: uuid.UUID, template_ids: Sequence[uuid.UUID]) -> bool:

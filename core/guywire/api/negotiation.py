@@ -1,0 +1,35 @@
+"""What a client wants to read: JSON, or a page of HTML that shows it."""
+
+from __future__ import annotations
+
+from pyramid.request import Request
+
+from guywire.errors import NotAcceptable, NotFound
+
+JSON = "application/json"
+HTML = "text/html"
+
+_FORMATS = {"json": [JSON], "api": [HTML], None: [JSON, HTML]}
+
+
+def negotiate(request: Request) -> str:
+    """The media type that the client prefers: JSON unless it likes HTML better, as browsers do.
+
+    ``?format=json`` and ``?format=api`` leave one of them. Raises NotFound for another format, NotAcceptable for an
+    Accept header that allows none.
+    """
+    offers = _FORMATS.get(request.GET.get("format"))
+    if offers is None:
+        raise NotFound()
+    accept = request.accept
+    if not accept.parsed:  # none, an empty one, or one that cannot be understood
+        return offers[0]
+    if acceptable := accept.acceptable_offers(offers):
+        best: str = acceptable[0][0]
+        return best
+    # WebOb takes parameters seriously: nobody who writes ``application/json; indent=4`` wants to be refused.
+    accepted = {range.partition(";")[0].strip().lower() for range, quality, *_ in accept.parsed if quality}
+    for offer in offers:
+        if offer in accepted:
+            return offer
+    raise NotAcceptable()
