@@ -15,6 +15,7 @@ from guywire.plugin import PluginHost, attach_host, load_plugins
 from guywire.registry import Registry
 from guywire.sealing import KeyRing, attach_key_ring
 from guywire.services.jobs import DatabaseQueue
+from guywire.services.meta_data import MetaDataSchema
 from guywire.services.renderer import Renderer
 from guywire.settings import Settings
 
@@ -37,6 +38,7 @@ class Runtime:
     host: PluginHost
     registry: Registry
     renderer: Renderer
+    meta_data_schema: MetaDataSchema
     queue: DatabaseQueue
     clock: Clock
 
@@ -54,7 +56,7 @@ def create_runtime(
 ) -> Runtime:
     """Load plugins and prepare the database connection; nothing is connected yet.
 
-    Raises PluginError, KeyRingMissing.
+    Raises PluginError, KeyRingMissing, SettingInvalid.
     """
     host = load_plugins(builtin, settings.plugins_blocked, plugins)
     registry = Registry(host)
@@ -72,6 +74,7 @@ def create_runtime(
         host=host,
         registry=registry,
         renderer=Renderer(registry.config_backends, settings.context),
+        meta_data_schema=MetaDataSchema(settings.device_group_schema),
         queue=queue,
         clock=clock,
     )

@@ -144,7 +144,9 @@ class Resource:
         query = self.query().where(self.model.id == self.path_id())
         if self.request.method not in ("GET", "HEAD"):
             # The lock first, then the reading: what is read together with a lock is as old as the wait for it was long.
-            self.session.execute(query.with_only_columns(self.model.id).with_for_update(of=self.model))
+            # Not against those who only refer to the object: they may hold what its change is going to wait for.
+            lock = query.with_only_columns(self.model.id).with_for_update(of=self.model, key_share=True)
+            self.session.execute(lock)
         row = self.session.scalars(query.options(*self.loading)).first()
         if row is None:
             raise NotFound.of(self.label)

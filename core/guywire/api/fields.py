@@ -214,8 +214,8 @@ def choice(choices: Callable[[Registry], Mapping[str, str]], *, label: str = "",
     return Field(validate, kind="choice", choices=choices, label=label, help=help)
 
 
-def json_object(wrong: str = NOT_JSON_OBJECT, *, empty: bool = False, label: str = "", help: str = "") -> Field:
-    """A JSON object; in a form, its text. ``wrong`` is what to say of other JSON.
+def json_object(wrong: str | None = NOT_JSON_OBJECT, *, empty: bool = False, label: str = "", help: str = "") -> Field:
+    """A JSON object; in a form, its text. ``wrong`` is what to say of other JSON (None: somebody else says it).
 
     With ``empty``, other empty values mean an empty object, as in the reference.
     """
@@ -233,7 +233,7 @@ def json_object(wrong: str = NOT_JSON_OBJECT, *, empty: bool = False, label: str
             raise fail(NULL)
         if empty and not value:
             return {}
-        if not isinstance(value, dict):
+        if wrong is not None and not isinstance(value, dict):
             raise fail(wrong)
         return value
 
