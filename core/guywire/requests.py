@@ -9,9 +9,11 @@ from pyramid.config import Configurator
 from pyramid.request import Request, RequestLocalCache
 from sqlalchemy.orm import Session
 
+from guywire import csrf
 from guywire.db import announce_writes, reading
 from guywire.runtime import Runtime
-from guywire.security import Identity, identify_by_token
+from guywire.security import Identity, identify_by_token, identity_of
+from guywire.services import sessions
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -43,7 +45,7 @@ def _now(request: Request) -> datetime:
 
 
 class SecurityPolicy:
-    """Pyramid's view of ``guywire.security``: bearer tokens."""
+    """Pyramid's view of ``guywire.security``: bearer tokens first, then the sessions of browsers."""
 
     def __init__(self) -> None:
         self._identities: RequestLocalCache[Identity | None] = RequestLocalCache(self._identify)
@@ -55,11 +57,21 @@ class SecurityPolicy:
     @staticmethod
     def _identify(request: Request) -> Identity | None:
         authorization = request.headers.get("Authorization")
-        if authorization is None:
+        key = request.cookies.get(csrf.SESSION_COOKIE)
+        if authorization is None and not key:
             return None
+        runtime: Runtime = request.runtime
         # Not in the request's session: that of an unsafe method waits for the write lock, which strangers must not.
-        with reading(request.runtime.session_factory) as session:
-            return identify_by_token(session, request.runtime.key_ring, authorization)
+        with reading(runtime.session_factory) as session:
+            identity = authorization and identify_by_token(session, runtime.key_ring, authorization)
+            if identity or not key:
+                return identity or None
+            user = sessions.user_of(session, runtime.key_ring, key, request.now)
+            if user is None:
+                return None
+            if request.method not in SAFE_METHODS:
+                csrf.check(request)
+            return identity_of(session, user)
 
     def authenticated_userid(self, request: Request) -> str | None:
         """The user's id as text."""
@@ -71,9 +83,9 @@ class SecurityPolicy:
         return True
 
     def remember(self, request: Request, userid: str, **kw: object) -> list[tuple[str, str]]:
-        """Bearer tokens need no cookie."""
+        """The cookies are set where users log in: ``guywire.browsable.login``."""
         return []
 
     def forget(self, request: Request, **kw: object) -> list[tuple[str, str]]:
-        """Bearer tokens need no cookie."""
+        """See ``remember``."""
         return []

@@ -38,6 +38,8 @@ class Settings:
     context: JSONObject = field(default_factory=dict)
     """Configuration variables of every device and template (a JSON object)."""
     default_backend: str = "netjsonconfig.OpenWrt"
+    device_group_schema: JSONObject = field(default_factory=lambda: {"type": "object", "properties": {}})
+    """JSON Schema (draft 4) of the meta data of device groups."""
     registration_enabled: bool = True
     consistent_registration: bool = True
     """Devices keep the key that they derive from their MAC address and the shared secret."""
@@ -51,6 +53,8 @@ class Settings:
     """Largest request body in bytes; more is answered with 413."""
     busy_timeout: float = 2.0
     """Seconds to wait for a database lock before answering 503."""
+    session_lifetime: int = 14 * 24 * 3600
+    """Seconds after which a browser has to log in again."""
     log_format: str = "console"
     """``console`` for people, ``json`` for machines."""
     log_level: str = "INFO"

@@ -1,0 +1,209 @@
+"""HTML forms of bodies and filters: one control for each field, from what the field says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from guywire.api.field import Field
+from guywire.api.schema import Schema
+from guywire.browsable.options import Options
+from guywire.errors import MODEL, NON_FIELD
+from guywire.registry import Registry
+
+Find = Callable[[Any, list[Any]], Options]
+"""The options of a model; the list holds what is chosen."""
+
+_INPUT_TYPES = {
+    "email": "email",
+    "password": "password",
+    "integer": "number",
+    "date": "date",
+    "file": "file",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One field of a form. ``kind`` says which element shows it: input, textarea, select, check, order or datalist."""
+
+    name: str
+    label: str
+    kind: str
+    type: str = "text"
+    value: Any = ""
+    help: str = ""
+    required: bool = False
+    options: list[tuple[str, str]] = field(default_factory=list)
+    complete: bool = True
+    errors: list[str] = field(default_factory=list)
+    attributes: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        """The element's id in the page."""
+        return "field-" + self.name.replace(".", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Fieldset:
+    """The fields of a nested body (or of the body itself: ``name`` is empty then)."""
+
+    name: str
+    label: str
+    controls: list[Any]
+    optional: bool = False
+    included: bool = True
+    errors: list[str] = field(default_factory=list)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether the form has to be sent as multipart/form-data."""
+        return any(control.has_files if isinstance(control, Fieldset) else control.type == "file" for control in self)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.controls)
+
+
+@dataclass(frozen=True, slots=True)
+class Maker:
+    """Makes controls: it knows the plugins' choices and how to find what a reference may refer to."""
+
+    registry: Registry
+    find: Find
+
+    def fieldset(
+        self,
+        schema: type[Schema],
+        values: Mapping[str, Any],
+        errors: Any = None,
+        *,
+        partial: bool = False,
+        name: str = "",
+        optional: bool = False,
+        included: bool = True,
+    ) -> Fieldset:
+        """The controls of a body. ``values`` and ``errors`` are nested as the body is; without a value the default
+        stands. ``partial``: of an existing object, whose fields have values.
+        """
+        errors = errors if isinstance(errors, dict) else {NON_FIELD: errors} if errors else {}
+        controls: list[Any] = []
+        for key, info in schema.model_fields.items():
+            path = f"{name}.{key}" if name else key
+            nested = nested_schema(info.annotation)
+            described = described_by(info)
+            if nested is not None:
+                value = values.get(key)
+                controls.append(
+                    self.fieldset(
+                        nested,
+                        value if isinstance(value, Mapping) else {},
+                        errors.get(key),
+                        partial=partial,
+                        name=path,
+                        optional=True,
+                        included=isinstance(value, Mapping) or (not partial and key not in values),
+                    )
+                )
+            elif described is not None:
+                default = "" if info.is_required() else info.get_default(call_default_factory=True)
+                controls.append(
+                    self.control(
+                        path,
+                        described,
+                        values.get(key, default),
+                        messages(errors.get(key)),
+                        required=info.is_required() and not partial and not optional,
+                    )
+                )
+        own = [message for key in (MODEL, NON_FIELD, "detail") for message in messages(errors.get(key))]
+        return Fieldset(name, label_of(name), controls, optional, included, own)
+
+    def control(
+        self, name: str, described: Field, value: Any, errors: list[str] | None = None, *, required: bool = False
+    ) -> Control:
+        """The control of one field."""
+        kind, type, options = "input", _INPUT_TYPES.get(described.kind, "text"), Options([], True)
+        attributes: dict[str, Any] = {
+            "maxlength": described.max_length,
+            "min": described.minimum,
+            "max": described.maximum,
+        }
+        if described.kind == "choice" and described.choices is not None:
+            kind, options = "select", Options(list(described.choices(self.registry).items()), True)
+        elif described.kind == "boolean":
+            kind = "check"
+        elif described.kind in ("text", "object"):
+            kind, attributes["rows"] = "textarea", 3 if described.kind == "text" else 8
+        elif described.kind in ("reference", "references"):
+            chosen = value if isinstance(value, list) else [value] if value else []
+            options = self.find(described.model, chosen)
+            if described.kind == "references":
+                kind, value = "order", [str(each) for each in chosen]
+            else:
+                kind = "select" if options.complete else "datalist"
+        if described.kind == "object":
+            attributes["data-json"] = "object"
+            value = value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
+        if described.kind == "datetime":
+            attributes["placeholder"] = "2026-01-31T13:45:00Z"
+        return Control(
+            name,
+            described.label or label_of(name),
+            kind,
+            type,
+            "" if value is None else value,
+            described.help,
+            required and not described.blank and not described.null and kind != "check",
+            options.pairs,
+            options.complete,
+            errors or [],
+            {key: each for key, each in attributes.items() if each is not None},
+        )
+
+
+def described_by(info: Any) -> Field | None:
+    """What a schema's field says of itself."""
+    return next((each for each in info.metadata if isinstance(each, Field)), None)
+
+
+def nested_schema(annotation: Any) -> type[Schema] | None:
+    """The schema of a nested body, which may be null."""
+    options = (annotation, *get_args(annotation))
+    return next((each for each in options if isinstance(each, type) and issubclass(each, Schema)), None)
+
+
+def messages(errors: Any) -> list[str]:
+    """The messages of one field's errors, which may be one or be nested."""
+    if not errors:
+        return []
+    if isinstance(errors, dict):
+        return [f"{key}: {message}" for key, each in errors.items() for message in messages(each)]
+    return [str(each) for each in errors] if isinstance(errors, list) else [str(errors)]
+
+
+def label_of(name: str) -> str:
+    """A field's name in words."""
+    return name.rpartition(".")[2].replace("__", ": ").replace("_", " ").capitalize()
+
+
+def nested_values(pairs: list[tuple[str, Any]], schema: type[Schema]) -> dict[str, Any]:
+    """What a form sent, nested as the body is: for showing the form again."""
+    included = {value for name, value in pairs if name == "_include"}
+    result: dict[str, Any] = {}
+    for key, info in schema.model_fields.items():
+        nested = nested_schema(info.annotation)
+        described = described_by(info)
+        sent = [value for name, value in pairs if name == key]
+        if nested is not None:
+            below = [(name.removeprefix(f"{key}."), value) for name, value in pairs if name.startswith(f"{key}.")]
+            result[key] = nested_values(below, nested) if key in included else None
+        elif described is not None and described.kind == "references":
+            result[key] = [value for value in sent if value]
+        elif described is not None and described.kind == "boolean":
+            result[key] = "true" in sent
+        elif sent and isinstance(sent[-1], str):
+            result[key] = sent[-1]
+    return result

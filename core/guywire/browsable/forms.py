@@ -1,0 +1,85 @@
+"""Which forms a page offers: those that the user's permissions allow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from guywire.api.schema import Schema
+from guywire.api.service import APIService, Operation
+from guywire.browsable.controls import Fieldset, Maker, described_by, nested_schema, nested_values
+from guywire.security import Identity
+
+Sent = list[tuple[str, Any]]
+
+_EMPTY = {"object": {}, "references": [], "boolean": False, "integer": 0}
+_TITLES = {"POST": "Create", "PUT": "Edit", "PATCH": "Edit"}
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """A form of a body: controls, and the same as raw JSON. ``methods`` are those of the raw editor's buttons."""
+
+    title: str
+    method: str
+    methods: list[str]
+    fields: Fieldset | None
+    raw: str
+    raw_first: bool = False
+
+
+def may(identity: Identity | None, operation: Operation | None) -> bool:
+    """Whether the user has the permission that an operation needs."""
+    if identity is None or operation is None:
+        return False
+    if operation.permission is None:
+        return True
+    action, _, kind = operation.permission.partition("_")
+    # Who may change things may look at them, too: as in ``security.require``.
+    return identity.has_permission(action, kind) or (action == "view" and identity.has_permission("change", kind))
+
+
+def form_of(
+    service: APIService, methods: list[str], data: Any, sent: Sent | None, errors: Any, maker: Maker
+) -> Form | None:
+    """The form of the first of ``methods`` that takes a body.
+
+    ``data`` is the object as it is (None for a new one), ``sent`` a form that was refused with ``errors``.
+    """
+    methods = [method for method in methods if service.operations[method].body is not None]
+    if not methods:
+        return None
+    schema = service.operations[methods[0]].body
+    assert schema is not None
+    values = data if isinstance(data, Mapping) else {}
+    raw = json.dumps(writable(schema, values), indent=2, ensure_ascii=False)
+    content = dict(sent or []).get("_content")
+    if sent is not None and content is None:
+        values = nested_values(sent, schema)
+    fields = maker.fieldset(schema, values, errors, partial=methods[0] != "POST")
+    title = _TITLES[methods[0]] if service.resource is not None else service.title
+    return Form(title, methods[0], methods, fields, content if isinstance(content, str) else raw, content is not None)
+
+
+def writable(schema: type[Schema], values: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of an object that a body may hold; of a new one, what it has by default."""
+    body: dict[str, Any] = {}
+    for key, info in schema.model_fields.items():
+        nested = nested_schema(info.annotation)
+        described = described_by(info)
+        value = values.get(key)
+        if nested is not None:
+            body[key] = (
+                writable(nested, value) if isinstance(value, Mapping) else None if values else writable(nested, {})
+            )
+        elif key in values:
+            body[key] = value
+        elif values:
+            continue
+        elif not info.is_required():
+            body[key] = info.get_default(call_default_factory=True)
+        elif described is not None:
+            body[key] = None if described.null else _EMPTY.get(described.kind, "")
+    return body

@@ -1,0 +1,70 @@
+"""The outermost part of the application: forms of pages become requests, and answers become pages."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from pyramid.registry import Registry
+from pyramid.request import Request
+
+from guywire.api.answers import API
+from guywire.api.negotiation import HTML, JSON, negotiate
+from guywire.browsable.answer import answer_page
+from guywire.browsable.form_post import sent_form, translate
+from guywire.errors import APIError
+
+log = logging.getLogger(__name__)
+
+SECURITY_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+_NOT_OF_PAGES = ("content-type", "content-length", "location")
+
+
+def factory(handler: Callable[[Request], Any], registry: Registry) -> Callable[[Request], Any]:
+    """The tween. What is below knows nothing of HTML."""
+
+    def tween(request: Request) -> Any:
+        translate(request)
+        response = handler(request)
+        if request.environ["PATH_INFO"].startswith(API):
+            if _is_for_a_page(request, response):
+                response = _page_of(request, response)
+            response.vary = (*(response.vary or ()), "Accept", "Cookie")
+        for name, value in SECURITY_HEADERS.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    return tween
+
+
+def _is_for_a_page(request: Request, response: Any) -> bool:
+    """Whether the client would rather see the answer as a page. Downloads and pages stay what they are."""
+    if response.status_code == 204:
+        return sent_form(request) is not None
+    if response.content_type != JSON:
+        return False
+    try:
+        return negotiate(request) == HTML
+    except (APIError, UnicodeDecodeError):
+        return False
+
+
+def _page_of(request: Request, response: Any) -> Any:
+    try:
+        page = answer_page(request, response)
+    except sa.exc.SQLAlchemyError as error:
+        # The answer is true as it is, and what was to be changed is changed: only its page cannot be made.
+        log.warning("no page of %s %s: %s", request.method, request.path, error)
+        return response
+    for name, value in response.headerlist:
+        if name.lower() not in _NOT_OF_PAGES:
+            page.headers.add(name, value)
+    return page

@@ -1,0 +1,37 @@
+"""How pages call things: services, objects, and what is said about them."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from markupsafe import Markup, escape
+
+from guywire.api.service import APIService
+
+_NAMES = ("name", "username", "common_name", "label", "email")
+_CODE = re.compile(r"``(.+?)``")
+
+
+def title_of(service: APIService) -> str:
+    """A service's title. Lists are called what their resource's description begins with ("Devices: …")."""
+    if service.resource is not None and "}" not in service.path:
+        plural, colon, _ = (service.resource.__doc__ or "").strip().partition(":")
+        if colon and len(plural) < 40:
+            return plural
+    if service.resource is None and "{" in service.path:
+        return service.path.rstrip("/").rpartition("/")[2].replace("-", " ").capitalize()
+    return service.title
+
+
+def description_of(service: APIService) -> Markup:
+    """What a service says of itself, in one paragraph."""
+    text = str(escape(" ".join((service.description or "").split())))
+    return Markup(_CODE.sub(r"<code>\1</code>", text))  # noqa: S704 (escaped above)
+
+
+def name_of(body: Any) -> str:
+    """What the object of a body is called, or ""."""
+    if not isinstance(body, dict):
+        return ""
+    return next((body[key] for key in _NAMES if isinstance(body.get(key), str) and body[key]), "")
