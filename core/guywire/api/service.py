@@ -13,6 +13,7 @@ from guywire.api.field import Field
 from guywire.api.schema import Schema
 
 JSON = "application/json"
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,9 @@ class Operation:
 
     ``body`` is what it takes (``partial``: any part of it), ``answer`` a JSON Schema or the Resource whose detail it
     gives (with ``page``: a page of them), ``permission`` the name of the permission that it needs (None: none but
-    being somebody), ``parameters`` its query parameters, ``errors`` the statuses that it may answer besides the usual
-    ones. ``sends`` and ``takes`` are media types, where they are not JSON (and forms).
+    being somebody) and ``manager`` whether one has to manage an organization, ``parameters`` its query parameters,
+    ``errors`` the statuses that it may answer besides the usual ones. ``sends`` and ``takes`` are media types, where
+    they are not JSON (and forms).
     """
 
     body: type[Schema] | None = None
@@ -31,6 +33,7 @@ class Operation:
     page: bool = False
     status: int = 200
     permission: str | None = None
+    manager: bool = True
     parameters: Mapping[str, Field] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     sends: str = JSON
@@ -79,3 +82,9 @@ class APIService(Service):
         if "GET" in methods:
             methods.add("HEAD")
         return ", ".join(sorted(methods))
+
+
+def services_of(registry: Any) -> list[APIService]:
+    """Every service of ours that an application serves, plugins' included, by path."""
+    found = (each for each in registry.cornice_services.values() if isinstance(each, APIService))
+    return sorted(found, key=lambda each: each.path)
