@@ -97,7 +97,7 @@ def runtime_of(ini: Path) -> Any:
 
 
 def test_migrate_says_what_it_ran_and_runs_it_once(ini: Path) -> None:
-    assert "migrated: core:core_0002" in run("migrate", ini)
+    assert "migrated: core:core_0003" in run("migrate", ini)
     assert run("migrate", ini) == "The database is up to date.\n"
 
 

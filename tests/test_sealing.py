@@ -22,11 +22,11 @@ from guywire.keyring_file import KeyRingFile, create_key_ring, key_ring_path, lo
 from guywire.models import Organization, OrganizationConfigSettings, Token
 from guywire.runtime import Runtime, create_runtime, utc_now
 from guywire.sealing import KeyRing, KeyRingMissing, SealBroken, SealedText
-from guywire.security import identify_by_token
 from guywire.services import resealing, sealed_columns
 from guywire.services.accounts import create_organization, organization_by_secret
 from guywire.services.bootstrap import load_document, read_document
 from guywire.services.sealed_columns import SealedColumn
+from guywire.services.tokens import BearerTokens
 from guywire.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -209,7 +209,7 @@ class Installation:
     def check_secrets(self, runtime: Runtime) -> None:
         """A process reads everything that is sealed, and finds what is looked up."""
         with runtime.session_factory() as session:
-            assert identify_by_token(session, runtime.key_ring, f"Bearer {ADMIN_TOKEN}")
+            assert BearerTokens(runtime).identify(session, f"Bearer {ADMIN_TOKEN}", None, runtime.clock())
             assert {token.key for token in session.scalars(sa.select(Token))} >= {ADMIN_TOKEN}
             secrets = session.scalars(sa.select(OrganizationConfigSettings.shared_secret)).all()
             assert SHARED_SECRET in secrets

@@ -111,6 +111,17 @@ class UnsupportedMediaType(DetailError):
         super().__init__(f'Unsupported media type "{media_type}" in request.')
 
 
+class Throttled(DetailError):
+    """429: too many wrong passwords or tokens; ``Retry-After`` says when to come back."""
+
+    status = 429
+
+    def __init__(self, seconds: int) -> None:
+        message = f"Request was throttled. Expected available in {seconds} second{'' if seconds == 1 else 's'}."
+        super().__init__(message, {"Retry-After": str(seconds)})
+        self.seconds = seconds
+
+
 class Overloaded(DetailError):
     """503: the database is busy or away; ``Retry-After`` says when to come back."""
 

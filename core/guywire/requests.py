@@ -11,9 +11,11 @@ from sqlalchemy.orm import Session
 
 from guywire import csrf
 from guywire.db import announce_writes, reading
+from guywire.errors import APIError
 from guywire.runtime import Runtime
-from guywire.security import Identity, identify_by_token, identity_of
+from guywire.security import Identity, identity_of
 from guywire.services import sessions
+from guywire.services.tokens import BearerTokens
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -23,7 +25,7 @@ def includeme(config: Configurator) -> None:
     config.add_request_method(lambda request: request.registry.runtime, "runtime", property=True)
     config.add_request_method(_session, "db", reify=True)
     config.add_request_method(_now, "now", reify=True)
-    config.set_security_policy(SecurityPolicy())
+    config.set_security_policy(SecurityPolicy(config.registry.runtime))
 
 
 def _session(request: Request) -> Session:
@@ -47,15 +49,28 @@ def _now(request: Request) -> datetime:
 class SecurityPolicy:
     """Pyramid's view of ``guywire.security``: bearer tokens first, then the sessions of browsers."""
 
-    def __init__(self) -> None:
-        self._identities: RequestLocalCache[Identity | None] = RequestLocalCache(self._identify)
+    def __init__(self, runtime: Runtime) -> None:
+        self._tokens = BearerTokens(runtime)
+        self._identities: RequestLocalCache[Identity | APIError | None] = RequestLocalCache(self._identify)
 
     def identity(self, request: Request) -> Identity | None:
-        """Who asks; None for nobody. Raises NotAuthenticated for credentials that do not serve."""
-        return self._identities.get_or_create(request)
+        """Who asks; None for nobody.
 
-    @staticmethod
-    def _identify(request: Request) -> Identity | None:
+        Raises NotAuthenticated for credentials that do not serve, Throttled after too many of them.
+        """
+        found = self._identities.get_or_create(request)
+        if isinstance(found, APIError):
+            raise found
+        return found
+
+    def _identify(self, request: Request) -> Identity | APIError | None:
+        """What ``identity`` returns or raises: a wrong token counts once, however often somebody asks."""
+        try:
+            return self._identify_once(request)
+        except APIError as error:
+            return error
+
+    def _identify_once(self, request: Request) -> Identity | None:
         authorization = request.headers.get("Authorization")
         key = request.cookies.get(csrf.SESSION_COOKIE)
         if authorization is None and not key:
@@ -63,9 +78,12 @@ class SecurityPolicy:
         runtime: Runtime = request.runtime
         # Not in the request's session: that of an unsafe method waits for the write lock, which strangers must not.
         with reading(runtime.session_factory) as session:
-            identity = authorization and identify_by_token(session, runtime.key_ring, authorization)
-            if identity or not key:
-                return identity or None
+            if authorization is not None:
+                identity = self._tokens.identify(session, authorization, request.remote_addr, request.now)
+                if identity is not None:
+                    return identity
+            if not key:
+                return None
             user = sessions.user_of(session, runtime.key_ring, key, request.now)
             if user is None:
                 return None

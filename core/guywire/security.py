@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,15 +18,11 @@ from guywire.models import (
     Organization,
     OrganizationOwner,
     Permission,
-    Token,
     User,
     UserGroup,
     UserPermission,
 )
 from guywire.registry import Registry
-from guywire.sealing import KeyRing
-
-TOKEN_PURPOSE = "token.key"
 
 NOT_MANAGER = "User is not a manager of the organization to which the requested resource belongs."
 
@@ -52,29 +49,9 @@ class Identity:
         return self.is_superuser or organization_id in self.managed_organizations
 
 
-def identify_by_token(session: Session, key_ring: KeyRing, authorization: str) -> Identity | None:
-    """The user whose bearer token an Authorization header carries; None for another scheme.
-
-    Raises NotAuthenticated for a token that does not serve, in the words of the reference.
-    """
-    scheme, _, token = authorization.partition(" ")
-    if scheme.lower() != "bearer":
-        return None
-    token = token.strip()
-    if not token:
-        raise NotAuthenticated("Invalid token header. No credentials provided.")
-    if " " in token:
-        raise NotAuthenticated("Invalid token header. Token string should not contain spaces.")
-    user = session.execute(
-        sa.select(User.id, User.username, User.is_superuser, User.is_active)
-        .join(Token, Token.user_id == User.id)
-        .where(Token.key_hash == key_ring.lookup_hash(token, TOKEN_PURPOSE))
-    ).first()
-    if user is None:
-        raise NotAuthenticated("Invalid token.")
-    if not user.is_active:
-        raise NotAuthenticated("User inactive or deleted.")
-    return identity_of(session, user)
+def may_log_in(today: date) -> Any:
+    """SQL: the users who are active and whose account has not expired."""
+    return sa.and_(User.is_active, sa.or_(User.expiration_date.is_(None), User.expiration_date >= today))
 
 
 def identity_of(session: Session, user: Any) -> Identity:

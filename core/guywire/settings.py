@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
@@ -16,6 +17,14 @@ from guywire.interfaces import JSONObject
 
 class SettingInvalid(Exception):
     """A setting that cannot be used. The text names the ini key and says what is expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """So many times in so many seconds."""
+
+    count: int
+    seconds: int
 
 
 @dataclass(frozen=True)
@@ -55,6 +64,19 @@ class Settings:
     """Seconds to wait for a database lock before answering 503."""
     session_lifetime: int = 14 * 24 * 3600
     """Seconds after which a browser has to log in again."""
+    login_rate: Rate | None = Rate(10, 60)
+    """How often somebody may try a wrong password or token (``10/minute``; ``off``: as often as they like)."""
+    password_reset_lifetime: int = 24 * 3600
+    """Seconds for which the link of a password reset serves."""
+    secret_grace_period: int = 7 * 24 * 3600
+    """Seconds for which the shared secret before the last rotation still registers devices."""
+    smtp_url: str = ""
+    """Where mail is handed in: ``smtp://user:password@host:port``, ``smtps://`` for TLS. "": mail goes to the log."""
+    mail_from: str = "guywire@localhost"
+    """The sender of mail."""
+    public_url: str = ""
+    """The address by which users know this server, for links in mail. "": that of ``http_host`` and ``http_port``. (Not
+    that of a request: whoever sends one says what stands there.)"""
     log_format: str = "console"
     """``console`` for people, ``json`` for machines."""
     log_level: str = "INFO"
@@ -145,6 +167,21 @@ def _json_object(key: str, text: str) -> JSONObject:
     return value
 
 
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_RATE = re.compile(r"([0-9]{1,9})(?:\s*/\s*([a-z]+?)s?)?")
+
+
+def _rate(key: str, text: str) -> Rate | None:
+    lowered = text.strip().lower()
+    if lowered in ("", "off", "none", "false", "no"):
+        return None
+    match = _RATE.fullmatch(lowered)
+    units = [seconds for unit, seconds in _SECONDS.items() if match and unit.startswith(match[2] or "minute")]
+    if match is None or not units:
+        raise SettingInvalid(f"{key}: {text!r} is neither a rate such as 10/minute nor off")
+    return Rate(int(match[1]), units[0]) if int(match[1]) else None
+
+
 # The annotations are strings here (``from __future__ import annotations``), which makes them usable as keys.
 _READERS: dict[str, Any] = {
     "bool": _boolean,
@@ -154,4 +191,5 @@ _READERS: dict[str, Any] = {
     "frozenset[str]": _names,
     "tuple[IPv4Network | IPv6Network, ...]": _networks,
     "JSONObject": _json_object,
+    "Rate | None": _rate,
 }

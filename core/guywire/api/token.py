@@ -14,10 +14,10 @@ from guywire.api.service import APIService, Operation
 from guywire.api.shown import object_schema
 from guywire.db import reading, writing
 from guywire.errors import NON_FIELD, Invalid
-from guywire.models import Token, User
-from guywire.passwords import needs_rehash
+from guywire.models import Token
 from guywire.runtime import Runtime
-from guywire.services.accounts import set_password_hash, token_of, user_by_credentials
+from guywire.services.accounts import token_of
+from guywire.services.logins import log_in
 
 token = APIService(name="token", path="/api/v1/users/token/", description="The user's bearer token.", public=True)
 
@@ -29,23 +29,19 @@ class Credentials(Schema):
     password: Annotated[str, fields.text(trim=False)]
 
 
-@token.post(operation=Operation(body=Credentials, answer=object_schema(token={"type": "string"})))
+@token.post(operation=Operation(body=Credentials, answer=object_schema(token={"type": "string"}), errors=(429,)))
 def obtain_token(request: Request) -> dict[str, Any]:
     """The token of the user with this name and password: always the same one."""
     runtime: Runtime = request.runtime
     data = read_body(request)
     context = Validation(is_form(data), lambda model, ids: set(), runtime.registry)
     given = validate(Credentials, data, context, partial=False)
-    # Verifying takes its time on purpose: nobody has to wait for the database meanwhile.
+    user = log_in(runtime, given["username"], given["password"], request.remote_addr, request.now)
+    if user is None:
+        raise Invalid({NON_FIELD: ["Unable to log in with provided credentials."]})
     with reading(runtime.session_factory) as session:
-        user = user_by_credentials(session, given["username"], given["password"])
-        if user is None:
-            raise Invalid({NON_FIELD: ["Unable to log in with provided credentials."]})
         known = session.get(Token, user.id)
-        if known is not None and not needs_rehash(user.password):
-            return {"token": known.key}
+    if known is not None:
+        return {"token": known.key}
     with writing(runtime.session_factory) as session:
-        user = session.get_one(User, user.id)
-        if needs_rehash(user.password):
-            set_password_hash(user, given["password"])
         return {"token": token_of(session, runtime.key_ring, user, request.now)}

@@ -12,13 +12,11 @@ from guywire import csrf
 from guywire.api.answers import Response
 from guywire.api.body import read_body
 from guywire.browsable.page import render, set_cookie, visitor
-from guywire.db import reading, writing
-from guywire.errors import APIError
-from guywire.models import User
-from guywire.passwords import needs_rehash
+from guywire.db import writing
+from guywire.errors import APIError, Throttled
 from guywire.runtime import Runtime
 from guywire.services import sessions
-from guywire.services.accounts import set_password_hash, user_by_credentials
+from guywire.services.logins import log_in
 
 LOGIN = "/accounts/login/"
 LOGOUT = "/accounts/logout/"
@@ -26,6 +24,7 @@ ALIAS = "/admin/login/"
 START = "/"
 
 WRONG = "This user name and this password do not go together. Both are case-sensitive."
+TOO_OFTEN = "Too many logins failed. Please try again in {} seconds."
 EXPIRED = "The form was too old or came from elsewhere. Please try again."
 
 
@@ -69,14 +68,15 @@ def _log_in(request: Request) -> Response:
     username, password = form.get("username"), form.get("password")
     if not isinstance(username, str) or not isinstance(password, str) or "\0" in username:
         return _login_page(request, form, status=400, error=WRONG)
-    # Verifying takes its time on purpose: nobody has to wait for the database meanwhile.
-    with reading(runtime.session_factory) as session:
-        user = user_by_credentials(session, username, password)
+    try:
+        user = log_in(runtime, username, password, request.remote_addr, request.now)
+    except Throttled as error:
+        page = _login_page(request, form, status=error.status, error=TOO_OFTEN.format(error.seconds))
+        page.headers.update(error.headers)
+        return page
     if user is None:
         return _login_page(request, form, status=400, error=WRONG)
     with writing(runtime.session_factory) as session:
-        if needs_rehash(user.password):
-            set_password_hash(session.get_one(User, user.id), password)
         lifetime = timedelta(seconds=runtime.settings.session_lifetime)
         key = sessions.start(session, runtime.key_ring, user.id, request.now, lifetime)
     response = _to(_local(form.get("next")))

@@ -16,6 +16,7 @@ from guywire.models.template import Template, TemplateTag
 from guywire.models.user import (
     APIKey,
     EmailAddress,
+    FailedLogins,
     Group,
     GroupPermission,
     LoginSession,
@@ -39,6 +40,7 @@ __all__ = [
     "DeviceGroup",
     "DeviceGroupTemplate",
     "EmailAddress",
+    "FailedLogins",
     "Group",
     "GroupPermission",
     "JobRecord",

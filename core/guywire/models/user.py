@@ -37,7 +37,7 @@ class User(Identified, Base):
     company: Mapped[str] = text(30)
     location: Mapped[str] = text(256)
     notes: Mapped[str] = mapped_column(Text, default="")
-    # From this day on the user may not log in any more.
+    # The last day on which the user may log in.
     expiration_date: Mapped[date | None]
 
     groups: Mapped[list[Group]] = relationship(secondary="user_group", order_by="Group.id", passive_deletes=True)
@@ -131,6 +131,19 @@ class LoginSession(Base):
     user_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("user.id", ondelete="CASCADE"), index=True)
     created: Mapped[datetime]
     expires: Mapped[datetime] = mapped_column(index=True)
+
+
+class FailedLogins(Base):
+    """How many logins failed lately for one account from one address, or from one address at all.
+
+    ``key_hash`` says whose: neither addresses nor what people mistook for their user name is kept.
+    """
+
+    __tablename__ = "failed_logins"
+
+    key_hash: Mapped[str] = mapped_column(String(64), primary_key=True)
+    count: Mapped[int]
+    until: Mapped[datetime] = mapped_column(index=True)
 
 
 class EmailAddress(Base):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -14,8 +14,9 @@ from guywire.models import Organization, OrganizationConfigSettings, Token, User
 from guywire.models.organization import generate_shared_secret
 from guywire.passwords import hash_password, pretend_to_verify, verify_password
 from guywire.sealing import KeyRing
-from guywire.security import TOKEN_PURPOSE
+from guywire.security import may_log_in
 
+TOKEN_PURPOSE = "token.key"
 SECRET_PURPOSE = "organization_config_settings.shared_secret"
 
 
@@ -85,23 +86,22 @@ def set_password_hash(user: User, password: str) -> None:
     user.password = hash_password(password)
 
 
-def user_by_credentials(session: Session, username: str, password: str) -> User | None:
-    """The active user with this name (or e-mail address, in any case) and password.
+def user_by_credentials(session: Session, username: str, password: str, today: date) -> User | None:
+    """The user with this name (or e-mail address, in any case) and password, if they may log in.
 
     It takes as long for an unknown name as for a wrong password.
     """
-    user = session.scalars(
-        sa.select(User)
+    found = session.execute(
+        sa.select(User, may_log_in(today))
         .where(sa.or_(User.username == username, sa.func.lower(User.email) == username.lower()))
         .order_by((User.username == username).desc())
         .limit(1)
     ).first()
-    if user is None:
+    if found is None:
         pretend_to_verify(password)
         return None
-    if not verify_password(password, user.password) or not user.is_active:
-        return None
-    return user
+    user: User = found[0]
+    return user if verify_password(password, user.password) and found[1] else None
 
 
 def token_of(session: Session, key_ring: KeyRing, user: User, now: datetime, key: str | None = None) -> str:
