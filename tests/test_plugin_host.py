@@ -105,6 +105,10 @@ class Stranger:
     def register_migrations(self):
         return []
 
+    @hookimpl
+    def register_services(self):
+        return {Veto: self}
+
     def run(self, runtime, **arguments):
         self.runs.append(arguments)
         if self.failing:
@@ -459,6 +463,12 @@ def start(*plugins, blocked=()):
             ],
             ["circle", "'a'", "'b'"],
         ),
+        (
+            [("a", plugin(register_services=lambda: {Veto: 1})), ("b", plugin(register_services=lambda: {Veto: 2}))],
+            ["Veto", "'a'", "'b'", "block"],
+        ),
+        ([("lamp", plugin(register_services=lambda: [Veto]))], ["'lamp'", "register_services", "Veto"]),
+        ([("lamp", plugin(register_services=lambda: {"Veto": 1}))], ["'lamp'", "register_services", "'Veto'"]),
         ([("lamp", plugin(register_jobs=lambda: 1 / 0))], ["'lamp'", "register_jobs", "ZeroDivisionError"]),
         ([("lamp", plugin(register_jobs=lambda: 7))], ["'lamp'", "register_jobs", "int"]),
         ([("lamp", plugin(register_jobs=lambda: ["a job"]))], ["'lamp'", "a job", "'name'"]),
@@ -469,6 +479,11 @@ def test_a_wrong_plugin_is_named_with_what_is_wrong_about_it(plugins, words):
         start(*plugins)
     for word in words:
         assert word in str(caught.value)
+
+
+def test_a_service_is_found_by_its_protocol(stranger):
+    assert start(("stranger", stranger)).services == {Veto: stranger}
+    assert start().services.get(Veto) is None
 
 
 def test_plugins_load_in_order_and_may_contribute_nothing():
@@ -666,7 +681,10 @@ def test_every_example_of_the_documentation_does_what_it_says(example_app, admin
     path = f"device/{device['id']}/"
     wrong = client.patch(path, {"config": {"config": {"message": 7}}}, 400)
     assert "7 is not of type 'string'" in wrong["config"]["__all__"][0]
-    client.patch(path, {"notes": "lamp is on"})
+    group = client.post("group/", {"name": "g", "organization": organization, "templates": []})
+    client.patch(path, {"notes": "lamp is on", "group": group["id"]})
+    assert client.get(f"cert/{device['name']}/group/", org="org1") == group
+    client.get(f"cert/{device['name']}/group/", 404, org="org2")
     assert client.post(f"{path}deactivate/", status=409) == {"detail": "Switch the lamp off first."}
     client.patch(path, {"notes": ""})
     client.post(f"{path}deactivate/", status=200)

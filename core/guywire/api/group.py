@@ -36,7 +36,7 @@ class GroupBody(Schema):
     ]
     context: Annotated[JSONObject, fields.json_object(help="Configuration variables of its devices.")] = {}  # noqa: RUF012
     meta_data: Annotated[
-        JSONObject, fields.json_object(None, help="Data for integrations. It is never part of a configuration.")
+        Any, fields.json_object(None, help="Data for integrations. It is never part of a configuration.")
     ] = {}  # noqa: RUF012
 
 

@@ -1,0 +1,64 @@
+"""Stories of clones: a template is copied to be changed, within its organization or into another."""
+
+import pytest
+
+
+def clone(client, template, status=201, **body):
+    return client.post(f"template/{template['id']}/clone/", body, status)
+
+
+def test_a_clone_is_the_same_but_for_its_name_its_tags_and_default(admin, organization, clock):
+    source = admin.make_template(organization, "tem", default=True, notes="n", default_values={"a": "b"})
+    device = admin.make_device(organization)
+    admin.put(f"template/{source['id']}/tags/", {"tags": ["mesh"]})
+    clock.advance(1)
+    made = clone(admin, source)
+    time = "2026-01-01T12:00:01Z"
+    assert made == source | {
+        "id": made["id"],
+        "name": "tem (Clone)",
+        "default": False,
+        "created": time,
+        "modified": time,
+    }
+    assert made["id"] != source["id"]
+    assert admin.get(f"template/{made['id']}/") == made
+    assert [clone(admin, source)["name"] for _ in range(2)] == ["tem (Clone 2)", "tem (Clone 3)"]
+    assert admin.get(f"device/{device['id']}/")["config"]["templates"] == [source["id"]]
+    required = clone(admin, admin.make_template(organization, "required", required=True))
+    assert (required["required"], required["default"]) == (True, False)
+    assert required["id"] in admin.get(f"device/{device['id']}/")["config"]["templates"]
+
+
+def test_names_of_clones_are_short_enough_and_in_nobodys_way(admin, organization, other_organization):
+    long = admin.make_template(organization, "x" * 64)
+    assert [clone(admin, long)["name"] for _ in range(2)] == ["x" * 56 + " (Clone)", "x" * 54 + " (Clone 2)"]
+    template = admin.make_template(organization, "ttt")
+    admin.make_template(None, "ttt (Clone)", config=template["config"])
+    assert clone(admin, template)["name"] == "ttt (Clone 2)"
+    assert clone(admin, template, organization=other_organization)["name"] == "ttt (Clone 2)"
+    # A shared one must differ from everybody's.
+    shared = clone(admin, template, organization=None)
+    assert (shared["organization"], shared["name"]) == (None, "ttt (Clone 3)")
+    assert clone(admin, template, name="mine")["name"] == "mine"
+    same = {"non_field_errors": ["The fields organization, name must make a unique set."]}
+    assert clone(admin, template, 400, name="mine") == same
+    assert clone(admin, template, 400, name="x" * 65) == {"name": ["Ensure this field has no more than 64 characters."]}
+    assert clone(admin, template, 400, name="") == {"name": ["This field may not be blank."]}
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_operator_clones_what_they_see_into_their_organization(
+    admin, operator, anonymous, organization, other_organization
+):
+    own = admin.make_template(organization, "own")
+    shared, foreign = admin.make_template(None, "shared"), admin.make_template(other_organization, "foreign")
+    assert clone(operator, own)["organization"] == organization
+    assert clone(operator, shared, organization=organization)["name"] == "shared (Clone)"
+    assert clone(operator, shared, 400) == {"organization": ["This field is required."]}
+    assert clone(operator, own, 400, organization=None) == {"organization": ["This field may not be null."]}
+    missing = {"organization": [f'Invalid pk "{other_organization}" - object does not exist.']}
+    assert clone(operator, own, 400, organization=other_organization) == missing
+    assert clone(operator, foreign, 404) == {"detail": "No Template matches the given query."}
+    clone(anonymous, own, 401)
+    assert admin.get("template/")["count"] == 5
