@@ -23,11 +23,15 @@ NEW = {"name": "t", "backend": "netjsonconfig.OpenWrt", "config": {"interfaces":
 @pytest.fixture
 def user(runtime: Runtime) -> str:
     with writing(runtime.session_factory) as session:
-        create_user(session, runtime.clock(), username="ada", password="correct horse", is_superuser=True, email="a@b.io")
+        create_user(
+            session, runtime.clock(), username="ada", password="correct horse", is_superuser=True, email="a@b.io"
+        )
     return "ada"
 
 
-def log_in(app: TestApp, username: str = "ada", password: str = "correct horse", query: str = "", **options: Any) -> Any:
+def log_in(
+    app: TestApp, username: str = "ada", password: str = "correct horse", query: str = "", **options: Any
+) -> Any:
     form = app.get(f"/accounts/login/{query}").form
     form["username"], form["password"] = username, password
     return form.submit(**options)
@@ -73,7 +77,9 @@ def test_wrong_passwords_and_other_peoples_pages_do_not_log_in(app: TestApp, use
     form.submit(status=303)
 
 
-@pytest.mark.parametrize("elsewhere", ["//evil.example", "https://evil.example/", "/\\evil.example", "/\t/evil.example"])
+@pytest.mark.parametrize(
+    "elsewhere", ["//evil.example", "https://evil.example/", "/\\evil.example", "/\t/evil.example"]
+)
 def test_the_login_page_leads_nowhere_else(app: TestApp, user: str, elsewhere: str) -> None:
     form = app.get("/accounts/login/", {"next": elsewhere}).form
     form["username"], form["password"] = "ada", "correct horse"
@@ -109,7 +115,9 @@ def test_a_session_writes_only_with_a_token_of_its_own(app: TestApp, user: str, 
     assert app.post_json(f"{TEMPLATES}{id}/", {}, status=403).json == {"detail": "CSRF Failed: CSRF cookie not set."}
 
 
-def test_a_bearer_token_comes_first_and_needs_no_csrf_token(app: TestApp, user: str, operator: Any, organization: str) -> None:
+def test_a_bearer_token_comes_first_and_needs_no_csrf_token(
+    app: TestApp, user: str, operator: Any, organization: str
+) -> None:
     log_in(app)
     operator.make_template(organization)
     assert operator.get("template/")["count"] == 1

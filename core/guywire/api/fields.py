@@ -78,7 +78,10 @@ def text(
     ``rules`` are further checks.
     """
 
-    def validate(value: Any) -> str | None:
+    def validate(value: Any, info: ValidationInfo) -> str | None:
+        # Forms have no other way to say null.
+        if value == "" and null and not blank and context_of(info).is_form:
+            return None
         return None if value is None and null else _text(value, max_length, blank, trim, rules)
 
     kind = kind or ("text" if max_length is None else "string")

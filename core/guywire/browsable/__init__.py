@@ -8,8 +8,7 @@ from guywire.browsable.page import static_version
 def includeme(config: Configurator) -> None:
     """Serve the pages."""
     config.add_tween("guywire.browsable.tween.factory")
-    config.add_static_view(
-        f"static/{static_version()}", "guywire.browsable:static", cache_max_age=(365 * 24 * 3600, {"public": True})
-    )
+    year = 365 * 24 * 3600
+    config.add_static_view(f"static/{static_version()}", "guywire.browsable:static", cache_max_age=year)
     config.include("guywire.browsable.login")
     config.include("guywire.browsable.start")

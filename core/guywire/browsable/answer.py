@@ -9,9 +9,10 @@ import orjson
 from pyramid.request import Request
 
 from guywire.api.answers import Response
+from guywire.api.description import members
 from guywire.api.service import JSON, APIService
 from guywire.browsable import listing
-from guywire.browsable.controls import Maker, described_by, nested_schema
+from guywire.browsable.controls import Maker
 from guywire.browsable.form_post import sent_form
 from guywire.browsable.forms import Form, form_of, may
 from guywire.browsable.highlight import highlight
@@ -126,12 +127,11 @@ class _Answer:
 
     def _schema_targets(self, schema: Any) -> dict[str, Any]:
         targets: dict[str, Any] = {}
-        for key, info in schema.model_fields.items():
-            described = described_by(info)
-            if (nested := nested_schema(info.annotation)) is not None:
-                targets[key] = self._schema_targets(nested)
-            elif described is not None and described.model is not None:
-                targets[key] = self.sitemap.detail_path(described.model)
+        for member in members(schema):
+            if member.nested is not None:
+                targets[member.name] = self._schema_targets(member.nested)
+            elif member.field is not None and member.field.model is not None:
+                targets[member.name] = self.sitemap.detail_path(member.field.model)
         return targets
 
     def _related(self) -> list[dict[str, Any]]:

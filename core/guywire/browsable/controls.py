@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any
 
+from guywire.api import description
+from guywire.api.description import members
 from guywire.api.field import Field
 from guywire.api.schema import Schema
 from guywire.browsable.options import Options
@@ -90,41 +92,48 @@ class Maker:
         """
         errors = errors if isinstance(errors, dict) else {NON_FIELD: errors} if errors else {}
         controls: list[Any] = []
-        for key, info in schema.model_fields.items():
-            path = f"{name}.{key}" if name else key
-            nested = nested_schema(info.annotation)
-            described = described_by(info)
-            if nested is not None:
-                value = values.get(key)
+        for member in members(schema):
+            path = f"{name}.{member.name}" if name else member.name
+            if member.many or _is_empty(member.field):
+                continue
+            if member.nested is not None:
+                value = values.get(member.name)
                 controls.append(
                     self.fieldset(
-                        nested,
+                        member.nested,
                         value if isinstance(value, Mapping) else {},
-                        errors.get(key),
+                        errors.get(member.name),
                         partial=partial,
                         name=path,
                         optional=True,
-                        included=isinstance(value, Mapping) or (not partial and key not in values),
+                        included=isinstance(value, Mapping) or (not partial and member.name not in values),
                     )
                 )
-            elif described is not None:
-                default = "" if info.is_required() else info.get_default(call_default_factory=True)
+            elif member.field is not None:
                 controls.append(
                     self.control(
                         path,
-                        described,
-                        values.get(key, default),
-                        messages(errors.get(key)),
-                        required=info.is_required() and not partial and not optional,
+                        member.field,
+                        values.get(member.name, member.default),
+                        messages(errors.get(member.name)),
+                        required=member.required and not partial and not optional,
+                        prefilled=not partial and (member.required or member.name == "organization"),
                     )
                 )
         own = [message for key in (MODEL, NON_FIELD, "detail") for message in messages(errors.get(key))]
         return Fieldset(name, label_of(name), controls, optional, included, own)
 
     def control(
-        self, name: str, described: Field, value: Any, errors: list[str] | None = None, *, required: bool = False
+        self,
+        name: str,
+        described: Field,
+        value: Any,
+        errors: list[str] | None = None,
+        *,
+        required: bool = False,
+        prefilled: bool = False,
     ) -> Control:
-        """The control of one field."""
+        """The control of one field. ``prefilled``: with the obvious choice, if there is one."""
         kind, type, options = "input", _INPUT_TYPES.get(described.kind, "text"), Options([], True)
         attributes: dict[str, Any] = {
             "maxlength": described.max_length,
@@ -144,6 +153,8 @@ class Maker:
                 kind, value = "order", [str(each) for each in chosen]
             else:
                 kind = "select" if options.complete else "datalist"
+        if prefilled and value in ("", None) and (described.kind == "choice" or len(options.pairs) == 1):
+            value = next((key for key, _ in options.pairs), "")
         if described.kind == "object":
             attributes["data-json"] = "object"
             value = value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
@@ -164,15 +175,9 @@ class Maker:
         )
 
 
-def described_by(info: Any) -> Field | None:
-    """What a schema's field says of itself."""
-    return next((each for each in info.metadata if isinstance(each, Field)), None)
-
-
-def nested_schema(annotation: Any) -> type[Schema] | None:
-    """The schema of a nested body, which may be null."""
-    options = (annotation, *get_args(annotation))
-    return next((each for each in options if isinstance(each, type) and issubclass(each, Schema)), None)
+def _is_empty(described: Field | None) -> bool:
+    """Whether a field refers to objects of which there cannot be any."""
+    return described is not None and described.kind in ("reference", "references") and described.model is None
 
 
 def messages(errors: Any) -> list[str]:
@@ -184,25 +189,24 @@ def messages(errors: Any) -> list[str]:
     return [str(each) for each in errors] if isinstance(errors, list) else [str(errors)]
 
 
-def label_of(name: str) -> str:
-    """A field's name in words."""
-    return name.rpartition(".")[2].replace("__", ": ").replace("_", " ").capitalize()
+def label_of(path: str) -> str:
+    """What the field of a path is called."""
+    return description.label_of(path.rpartition(".")[2].replace("__", ": "))
 
 
 def nested_values(pairs: list[tuple[str, Any]], schema: type[Schema]) -> dict[str, Any]:
     """What a form sent, nested as the body is: for showing the form again."""
     included = {value for name, value in pairs if name == "_include"}
     result: dict[str, Any] = {}
-    for key, info in schema.model_fields.items():
-        nested = nested_schema(info.annotation)
-        described = described_by(info)
+    for member in members(schema):
+        key, kind = member.name, member.field.kind if member.field else ""
         sent = [value for name, value in pairs if name == key]
-        if nested is not None:
+        if member.nested is not None:
             below = [(name.removeprefix(f"{key}."), value) for name, value in pairs if name.startswith(f"{key}.")]
-            result[key] = nested_values(below, nested) if key in included else None
-        elif described is not None and described.kind == "references":
+            result[key] = nested_values(below, member.nested) if key in included else None
+        elif kind == "references":
             result[key] = [value for value in sent if value]
-        elif described is not None and described.kind == "boolean":
+        elif kind == "boolean":
             result[key] = "true" in sent
         elif sent and isinstance(sent[-1], str):
             result[key] = sent[-1]

@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from guywire.api.description import members
 from guywire.api.schema import Schema
 from guywire.api.service import APIService, Operation
-from guywire.browsable.controls import Fieldset, Maker, described_by, nested_schema, nested_values
+from guywire.browsable.controls import Fieldset, Maker, nested_values
 from guywire.security import Identity
 
 Sent = list[tuple[str, Any]]
@@ -26,7 +27,7 @@ class Form:
     method: str
     methods: list[str]
     fields: Fieldset | None
-    raw: str
+    raw: str | None
     raw_first: bool = False
 
 
@@ -54,10 +55,11 @@ def form_of(
     schema = service.operations[methods[0]].body
     assert schema is not None
     values = data if isinstance(data, Mapping) else {}
-    raw = json.dumps(writable(schema, values), indent=2, ensure_ascii=False)
+    raw: str | None = json.dumps(writable(schema, values), indent=2, ensure_ascii=False)
     content = dict(sent or []).get("_content")
     if sent is not None and content is None:
-        values = nested_values(sent, schema)
+        # The object as it is is not at hand, and a raw body of something else would be a trap.
+        values, raw = nested_values(sent, schema), None
     fields = maker.fieldset(schema, values, errors, partial=methods[0] != "POST")
     title = _TITLES[methods[0]] if service.resource is not None else service.title
     return Form(title, methods[0], methods, fields, content if isinstance(content, str) else raw, content is not None)
@@ -66,20 +68,14 @@ def form_of(
 def writable(schema: type[Schema], values: Mapping[str, Any]) -> dict[str, Any]:
     """The part of an object that a body may hold; of a new one, what it has by default."""
     body: dict[str, Any] = {}
-    for key, info in schema.model_fields.items():
-        nested = nested_schema(info.annotation)
-        described = described_by(info)
+    for member in members(schema):
+        key = member.name
         value = values.get(key)
-        if nested is not None:
-            body[key] = (
-                writable(nested, value) if isinstance(value, Mapping) else None if values else writable(nested, {})
-            )
+        if member.nested is not None and not member.many:
+            of_new = writable(member.nested, {}) if not values else None
+            body[key] = writable(member.nested, value) if isinstance(value, Mapping) else of_new
         elif key in values:
             body[key] = value
-        elif values:
-            continue
-        elif not info.is_required():
-            body[key] = info.get_default(call_default_factory=True)
-        elif described is not None:
-            body[key] = None if described.null else _EMPTY.get(described.kind, "")
+        elif not values:
+            body[key] = _EMPTY.get(member.field.kind, "") if member.required and member.field else member.default
     return body

@@ -33,7 +33,9 @@ class Options:
     complete: bool
 
 
-def options_of(request: Request, session: Session, identity: Identity | None, model: Any, chosen: Iterable[Any]) -> Options:
+def options_of(
+    request: Request, session: Session, identity: Identity | None, model: Any, chosen: Iterable[Any]
+) -> Options:
     """The objects of ``model`` to choose from, by name; what is ``chosen`` already is always among them."""
     query = None if identity is None else visible_query(request, session, identity, model)
     if query is None:

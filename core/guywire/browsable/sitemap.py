@@ -8,7 +8,7 @@ from typing import Any
 from pyramid.interfaces import IRoutesMapper
 from pyramid.registry import Registry
 
-from guywire.api.service import APIService
+from guywire.api.service import APIService, services_of
 
 
 class Sitemap:
@@ -16,8 +16,7 @@ class Sitemap:
 
     def __init__(self, registry: Registry) -> None:
         mapper = registry.getUtility(IRoutesMapper)
-        found = (each for each in getattr(registry, "cornice_services", {}).values() if isinstance(each, APIService))
-        self._routes = [(service, mapper.get_route(service.name)) for service in found]
+        self._routes = [(service, mapper.get_route(service.name)) for service in services_of(registry)]
         self._detail_paths = {
             service.resource.model: service.path
             for service, route in reversed(self._routes)

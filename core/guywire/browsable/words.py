@@ -10,6 +10,8 @@ from markupsafe import Markup, escape
 from guywire.api.service import APIService
 
 _NAMES = ("name", "username", "common_name", "label", "email")
+_TITLE = 40
+"""Longer beginnings are not titles."""
 _CODE = re.compile(r"``(.+?)``")
 
 
@@ -17,7 +19,7 @@ def title_of(service: APIService) -> str:
     """A service's title. Lists are called what their resource's description begins with ("Devices: …")."""
     if service.resource is not None and "}" not in service.path:
         plural, colon, _ = (service.resource.__doc__ or "").strip().partition(":")
-        if colon and len(plural) < 40:
+        if colon and len(plural) < _TITLE:
             return plural
     if service.resource is None and "{" in service.path:
         return service.path.rstrip("/").rpartition("/")[2].replace("-", " ").capitalize()
@@ -25,8 +27,10 @@ def title_of(service: APIService) -> str:
 
 
 def description_of(service: APIService) -> Markup:
-    """What a service says of itself, in one paragraph."""
-    text = str(escape(" ".join((service.description or "").split())))
+    """What a service says of itself, in one paragraph, without the title that it may begin with."""
+    first, colon, rest = " ".join((service.description or "").split()).partition(": ")
+    said = rest[:1].upper() + rest[1:] if colon and service.resource is not None and len(first) < _TITLE else None
+    text = str(escape(said or (service.description and f"{first}{colon}{rest}") or ""))
     return Markup(_CODE.sub(r"<code>\1</code>", text))  # noqa: S704 (escaped above)
 
 
