@@ -16,7 +16,8 @@ from pyramid.response import Response as PyramidResponse
 from pyramid_retry import is_last_attempt, mark_error_retryable
 
 from guywire.api import body
-from guywire.api.negotiation import HTML, negotiate
+from guywire.api.negotiation import negotiate
+from guywire.api.options import describe
 from guywire.api.service import APIService
 from guywire.api.slashes import is_forgotten
 from guywire.db import is_conflict, is_overload
@@ -146,21 +147,12 @@ def _http_exception(error: HTTPException, request: Request) -> Response:
 def _method_not_allowed(service: APIService, request: Request) -> Response:
     """A method that the resource lacks. OPTIONS describes it; strangers are not told what there is."""
     try:
-        if not service.public and request.identity is None:
+        identity = None if service.public else request.identity
+        if identity is None and not service.public:
             raise NotAuthenticated()
     except APIError as error:  # nobody catches it: this is an exception view already
         return _api_error(error, request)
     allowed = service.allowed_methods()
     if request.method == "OPTIONS":
-        return _answer(200, describe(service), {"Allow": allowed})
+        return _answer(200, describe(service, identity, request.runtime.registry), {"Allow": allowed})
     return _api_error(MethodNotAllowed(request.method, allowed), request)
-
-
-def describe(service: APIService) -> dict[str, Any]:
-    """What OPTIONS tells of a resource."""
-    return {
-        "name": service.name.replace("_", " ").title(),
-        "description": " ".join((service.description or "").split()),
-        "renders": [JSON, HTML],
-        "parses": [JSON, "application/x-www-form-urlencoded", "multipart/form-data"],
-    }

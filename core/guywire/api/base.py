@@ -46,6 +46,8 @@ class Resource:
     manager: ClassVar[bool] = True
     shown: ClassVar[Shown]
     shown_in_detail: ClassVar[Shown | None] = None
+    shown_when_new: ClassVar[Shown | None] = None
+    """What the answer to a creation shows, where that is not what lists do."""
     reader: ClassVar[PageReader]
     """Made by ``register`` of what lists show."""
     filters: ClassVar[Mapping[str, Filter]] = {}
@@ -87,7 +89,7 @@ class Resource:
 
     def represent_new(self, row: Any) -> dict[str, Any]:
         """A row as the answer to its creation shows it."""
-        return body_of(self.session, self.shown, row)
+        return body_of(self.session, self.shown_when_new or self.shown, row)
 
     # What views call
 
@@ -271,6 +273,7 @@ def _operation(resource: type[Resource], method: str, *, in_list: bool = False) 
         page=in_list and method == "GET",
         status={"POST": 201, "DELETE": 204}.get(method, 200),
         permission=f"{ACTIONS[method]}_{resource.kind}",
+        manager=resource.manager,
         parameters=filters,
     )
 

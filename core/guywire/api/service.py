@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from cornice import Service
 from typing_extensions import override
 
 from guywire.api.field import Field
 from guywire.api.schema import Schema
+from guywire.security import Identity
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 JSON = "application/json"
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -38,6 +41,28 @@ class Operation:
     errors: tuple[int, ...] = ()
     sends: str = JSON
     takes: tuple[str, ...] = ()
+
+    def allows(self, identity: Identity | None) -> bool:
+        """Whether the user has the permission that the operation needs, whatever the object."""
+        if identity is None:
+            return False
+        if identity.is_superuser or self.permission is None:
+            return True
+        if self.manager and not identity.managed_organizations:
+            return False
+        action, _, kind = self.permission.partition("_")
+        # Who may change things may look at them, too: as in ``security.require``.
+        return identity.has_permission(action, kind) or (action == "view" and identity.has_permission("change", kind))
+
+
+def described(operation: Operation) -> Callable[[View], View]:
+    """Say of a plain Pyramid view what it does, so that the OpenAPI document can tell. Its docstring is used too."""
+
+    def decorate(view: View) -> View:
+        view.operation = operation  # type: ignore[attr-defined]
+        return view
+
+    return decorate
 
 
 class APIService(Service):

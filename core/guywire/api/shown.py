@@ -91,6 +91,16 @@ def body_of(session: Session, shown: Shown, row: Any) -> dict[str, Any]:
     }
 
 
+def schema_of_shown(shown: Shown) -> dict[str, Any]:
+    """The JSON Schema of a body."""
+    return object_schema(
+        **{
+            name: value.schema if isinstance(value, (Loaded, Computed)) else json_schema_of_column(_column(value))
+            for name, value in shown.items()
+        }
+    )
+
+
 def json_schema_of_column(column: Any) -> dict[str, Any]:
     """The JSON Schema of what a column holds."""
     kind = column.type
