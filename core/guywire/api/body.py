@@ -63,17 +63,22 @@ def read_body(request: Request) -> dict[str, Any]:
     Raises BodyTooLarge, UnsupportedMediaType, ParseError for what cannot be read, Invalid for JSON that is not an
     object.
     """
-    refused: APIError | None = request.environ.get(_REFUSED)
-    if refused is not None:
-        raise refused
     media_type = request.content_type.lower()
-    if not request.body:
+    if not read_bytes(request):
         return {}
     if media_type in ("application/json", ""):
         return _object(parse_json(request.body))
     if media_type in ("application/x-www-form-urlencoded", "multipart/form-data"):
         return _form(request)
     raise UnsupportedMediaType(media_type)
+
+
+def read_bytes(request: Request) -> bytes:
+    """The request's body as it came. Raises BodyTooLarge, ParseError for one that ends too early."""
+    refused: APIError | None = request.environ.get(_REFUSED)
+    if refused is not None:
+        raise refused
+    return bytes(request.body)
 
 
 def parse_json(body: bytes) -> Any:

@@ -59,7 +59,7 @@ class TagsBody(Schema):
 class TemplateTagsResource(TemplateResource):
     """The tags by which devices that register ask for a template."""
 
-    schema = TagsBody
+    schema = TagsBody  # type: ignore[assignment]
     create_schema = None
     shown = {"tags": TemplateResource.shown["tags"]}  # noqa: RUF012
 

@@ -7,6 +7,7 @@ import click
 import guywire
 from guywire.cli.check import check
 from guywire.cli.database import bootstrap, init, migrate
+from guywire.cli.devices import devices
 from guywire.cli.failures import CommandGroup
 from guywire.cli.keys import keys
 from guywire.cli.plugins import plugins
@@ -29,5 +30,5 @@ def main() -> None:
     """
 
 
-for _command in (init, migrate, bootstrap, user, serve, worker, check, keys, plugins, render):
+for _command in (init, migrate, bootstrap, user, devices, serve, worker, check, keys, plugins, render):
     main.add_command(_command)
