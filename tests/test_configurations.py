@@ -610,7 +610,8 @@ def test_templates_that_do_not_go_together_are_refused_at_assignment(admin, orga
     errors = admin.patch(path(device), {"config": {"templates": ids(first, second)}}, 400)
     assert list(errors) == ["config"]
     [message] = errors["config"]
-    assert 'Invalid configuration triggered by "#/interfaces/0"' in message
+    conflict = "There is a conflict with the specified templates. Invalid configuration triggered by "
+    assert message.startswith(f'{conflict}"#/interfaces/0"')
     assert LONG in message
     assert admin.get(path(device)) == before
     new = {"name": "new", "organization": organization, "mac_address": "00:00:00:00:00:01"}
