@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from guywire.events import Event
-from guywire.interfaces import ConfigBackend, Job, MigrationSource, PermissionSet
+from guywire.interfaces import ConfigBackend, FieldGroup, Job, MigrationSource, PermissionSet, VpnBackend
 
 hookspec = pluggy.HookspecMarker("guywire")
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from pyramid.config import Configurator
     from sqlalchemy.orm import Session
 
@@ -25,6 +27,16 @@ if TYPE_CHECKING:
 @hookspec
 def register_config_backends() -> Sequence[ConfigBackend]:  # type: ignore[empty-body]
     """Backends that turn NetJSON into a router's files. Two backends with one id are an error."""
+
+
+@hookspec
+def register_vpn_backends() -> Sequence[type[VpnBackend]]:  # type: ignore[empty-body]
+    """Classes of VPN backends. Each is made once, with the services that it ``requires``; a missing one is an error."""
+
+
+@hookspec
+def register_fields() -> Sequence[FieldGroup]:  # type: ignore[empty-body]
+    """Groups of fields, and filters, that the plugin adds to resources of others."""
 
 
 @hookspec
@@ -52,6 +64,16 @@ def register_services() -> Mapping[type, Any]:  # type: ignore[empty-body]
 
     For what there is one of. Two plugins that provide one Protocol are an error; ``registry.services.get(Protocol)``
     is None when nobody does.
+    """
+
+
+@hookspec
+def config_context(session: Session, config_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Any]]:  # type: ignore[empty-body]
+    """Variables that the plugin gives to configurations, by the configuration's id, for many of them at once.
+
+    They win over those of groups and VPN servers; the device's own win over them. Called before each rendering, so it
+    should make a constant number of statements, and a plugin whose answer changes marks the configurations stale
+    (``guywire.services.status.mark_stale``).
     """
 
 

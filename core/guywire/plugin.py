@@ -36,6 +36,8 @@ class PluginHost:
     def __init__(self) -> None:
         self.manager = pluggy.PluginManager("guywire")
         self.manager.add_hookspecs(hookspecs)
+        self.blocked: frozenset[str] = frozenset()
+        """Names of plugins that the settings leave out."""
 
     @property
     def hook(self) -> Any:
@@ -80,6 +82,7 @@ def load_plugins(builtin: Iterable[tuple[str, Any]], blocked: Iterable[str] = ()
     host = PluginHost()
     manager = host.manager
     blocked = set(blocked)
+    host.blocked = frozenset(blocked)
     if CORE in blocked:
         raise PluginError(f"guywire.plugins.blocked: {CORE!r} cannot be blocked")
     candidates = [*builtin, *_installed(blocked), *extra]

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from guywire.interfaces import ConfigBackend, Job, MigrationSource, PermissionSet
+from guywire.interfaces import ConfigBackend, FieldGroup, Job, MigrationSource, PermissionSet, VpnBackend
 from guywire.plugin import PluginError, PluginHost
 
 
@@ -27,9 +27,30 @@ class Registry:
             "resource", "permission resource", host.collect("register_permissions")
         )
         self.services: dict[type, Any] = _services(host.collect("register_services"))
+        self.vpn_backends: dict[str, VpnBackend] = self._vpn_backends()
+        self.vpn_backend_labels = {backend.id: backend.label for backend in self.vpn_backends.values()}
+        self.field_groups: list[FieldGroup] = _field_groups(host.collect("register_fields"))
         self.migrations: list[MigrationSource] = _in_order(
             _by("owner", "migration folder", host.collect("register_migrations"))
         )
+
+    def _vpn_backends(self) -> dict[str, VpnBackend]:
+        """One object of each class, made with the services that it requires."""
+        contributions = self.host.collect("register_vpn_backends")
+        owners = {kind: plugin for plugin, kind in contributions}
+        return {
+            id: kind(*(self._required(protocol, id, owners[kind]) for protocol in kind.requires))
+            for id, kind in _by("id", "VPN backend", contributions).items()
+        }
+
+    def _required(self, protocol: type, id: str, plugin: str) -> Any:
+        service = self.services.get(protocol)
+        if service is not None:
+            return service
+        message = f"plugin {plugin!r}: the VPN backend {id!r} needs a {protocol.__name__}, and no plugin provides one"
+        blocked = ", ".join(sorted(self.host.blocked))
+        hint = f"guywire.plugins.blocked leaves out {blocked}" if blocked else "install and enable the one that does"
+        raise PluginError(f"{message}: {hint}")
 
 
 def _by(attribute: str, kind: str, contributions: Iterable[tuple[str, Any]]) -> dict[str, Any]:
@@ -58,6 +79,16 @@ def _services(contributions: Iterable[tuple[str, Any]]) -> dict[type, Any]:
             )
         found[protocol], owners[protocol] = service, plugin
     return found
+
+
+def _field_groups(contributions: Iterable[tuple[str, Any]]) -> list[FieldGroup]:
+    found: dict[tuple[str, str], FieldGroup] = {}
+    for plugin, group in contributions:
+        key = group.resource, group.name
+        if key in found:
+            raise PluginError(f"plugin {plugin!r}: there is already a field group {group.name!r} of {group.resource!r}")
+        found[key] = group
+    return list(found.values())
 
 
 def _in_order(sources: dict[str, MigrationSource]) -> list[MigrationSource]:
