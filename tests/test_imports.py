@@ -23,7 +23,7 @@ FLOORS: list[set[str]] = [
     {"models", "migrations"},
     {"plugin", "registry", "security"},
     {"services", "backends", "runtime", "migration"},
-    {"api", "controller", "browsable", "requests", "csrf", "forwarding"},
+    {"api", "controller", "browsable", "openapi", "requests", "csrf", "forwarding"},
     {"builtin", "app", "cli", "testing"},
 ]
 

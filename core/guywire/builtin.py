@@ -9,7 +9,7 @@ from typing import Any
 
 from pyramid.config import Configurator
 
-from guywire import api, backends, browsable, controller, hookimpl, migrations
+from guywire import api, backends, browsable, controller, hookimpl, migrations, openapi
 from guywire.events import ConfigsStale, DeviceRegistered, Event
 from guywire.interfaces import Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
@@ -83,6 +83,7 @@ def configure(config: Configurator) -> None:
     """The REST API, its pages and the device's door."""
     config.include(api)
     config.include(browsable)
+    config.include(openapi)
     config.include(controller)
 
 

@@ -84,10 +84,10 @@ def set_cookie(request: Request, response: Any, name: str, value: str | None, *,
 
 
 @cache
-def static_version() -> str:
-    """A name for the static files as they are now: browsers may keep them for ever under it."""
+def static_version(package: str = "guywire.browsable") -> str:
+    """A name for a package's static files as they are now: browsers may keep them for ever under it."""
     digest = hashlib.sha256()
-    for file in sorted(files("guywire.browsable").joinpath("static").iterdir(), key=lambda file: file.name):
+    for file in sorted(files(package).joinpath("static").iterdir(), key=lambda file: file.name):
         if file.is_file():
             digest.update(file.read_bytes())
     return digest.hexdigest()[:12]

@@ -49,7 +49,7 @@ def _is_for_a_page(request: Request, response: Any) -> bool:
     """Whether the client would rather see the answer as a page. Downloads and pages stay what they are."""
     if response.status_code == 204:
         return sent_form(request) is not None
-    if response.content_type != JSON:
+    if response.content_type != JSON or "Content-Disposition" in response.headers:
         return False
     try:
         return negotiate(request) == HTML

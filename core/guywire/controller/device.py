@@ -15,6 +15,8 @@ from pyramid.request import Request
 from pyramid.response import Response
 from sqlalchemy.orm import Session, selectinload
 
+from guywire.api.service import described
+from guywire.controller import protocol
 from guywire.controller.poll import CONTROLLER_HEADER, Answer, Poll, answer, poll_of, refusal_of
 from guywire.controller.reader import DatabaseReader
 from guywire.db import reading, writing
@@ -38,8 +40,8 @@ def includeme(config: Configurator) -> None:
     """Serve each handler under its current path and under the older one, which routers really use."""
     config.registry.poll_reader = DatabaseReader(config.registry.runtime.engine)
     for name, path, view, methods in (
-        ("checksum", f"checksum/{ID}/", poll_view, ("GET", "HEAD")),
-        ("download_config", f"download-config/{ID}/", poll_view, ("GET", "HEAD")),
+        ("checksum", f"checksum/{ID}/", checksum_view, ("GET", "HEAD")),
+        ("download_config", f"download-config/{ID}/", download_view, ("GET", "HEAD")),
         ("update_info", f"update-info/{ID}/", update_info_view, ("POST",)),
         ("report_status", f"report-status/{ID}/", report_status_view, ("POST",)),
         ("register", "register/", register_view, ("POST",)),
@@ -60,7 +62,19 @@ def _wrong_method(methods: tuple[str, ...]) -> Any:
     return view
 
 
-def poll_view(request: Request) -> Response:
+@described(protocol.CHECKSUM)
+def checksum_view(request: Request) -> Response:
+    """The checksum of the configuration that the device should have: 32 hexadecimal digits."""
+    return _poll(request)
+
+
+@described(protocol.DOWNLOAD)
+def download_view(request: Request) -> Response:
+    """The configuration that the device should have, as an archive."""
+    return _poll(request)
+
+
+def _poll(request: Request) -> Response:
     """A poll that ``answer`` could not settle: do what is missing, then ask it again."""
     runtime: Runtime = request.runtime
     poll = poll_of(request.environ)
@@ -174,6 +188,7 @@ def _identified(request: Request, form: Mapping[str, str]) -> Device | Response:
     return device
 
 
+@described(protocol.UPDATE_INFO)
 def update_info_view(request: Request) -> Response:
     """The device says what it is: os, model, system."""
     form = _form(request)
@@ -188,6 +203,7 @@ def update_info_view(request: Request) -> Response:
     return _text("update-info: success")
 
 
+@described(protocol.REPORT_STATUS)
 def report_status_view(request: Request) -> Response:
     """The device says whether it could apply what it was given."""
     form = _form(request)
@@ -205,6 +221,7 @@ def report_status_view(request: Request) -> Response:
     return _text(f"report-result: success\ncurrent-status: {state.status}\n")
 
 
+@described(protocol.REGISTER)
 def register_view(request: Request) -> Response:
     """A device introduces itself."""
     runtime: Runtime = request.runtime

@@ -1,0 +1,60 @@
+"""What the document calls things, and what it says of them: from docstrings."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from guywire.openapi.endpoints import Endpoint
+
+_WORDS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|\s+")
+_LONGEST_TITLE = 40
+
+
+def name_of(resource: Any) -> str:
+    """What schemas of a resource are called: its label as one word."""
+    return "".join(word[0].upper() + word[1:] for word in resource.label.split())
+
+
+def singular_of(resource: Any) -> str:
+    """What one object of a resource is called in a sentence: "device group"."""
+    return " ".join(word if word.isupper() else word.lower() for word in _WORDS.split(resource.label))
+
+
+def plural_of(resource: Any) -> str:
+    """What a resource's description calls its objects in its beginning ("Device groups: ..."), or else the label."""
+    plural, colon, _ = (resource.__doc__ or "").strip().partition(":")
+    if colon and len(plural) < _LONGEST_TITLE:
+        return plural
+    singular = singular_of(resource)
+    return f"{singular[0].upper()}{singular[1:].removesuffix('s')}s"
+
+
+def summary_and_description(endpoint: Endpoint) -> tuple[str, str]:
+    """The first sentence of what is said of an endpoint, and the rest with the permission that is needed."""
+    first, _, more = " ".join(endpoint.documentation.split()).partition(". ")
+    paragraphs = [more]
+    service, operation = endpoint.service, endpoint.operation
+    if service is not None:
+        if service.resource is not None:
+            first = _named(first, service.resource)
+        paragraphs.append(" ".join((service.description or "").split()))
+    if operation is not None and operation.permission is not None:
+        permission = f"`{operation.permission}`"
+        if operation.permission.startswith("view_"):
+            permission += f" or `{operation.permission.replace('view_', 'change_', 1)}`"
+        paragraphs.append(f"Permission: {permission}.")
+    return as_markdown(first.rstrip(".")), as_markdown("\n\n".join(each for each in paragraphs if each))
+
+
+def _named(sentence: str, resource: Any) -> str:
+    """The generic resource's sentence about "an object" as one about a device."""
+    singular, plural = singular_of(resource), plural_of(resource)
+    article = "an" if singular[0].lower() in "aeio" else "a"
+    sentence = sentence.replace("an object", f"{article} {singular}").replace("One object", f"One {singular}")
+    return sentence.replace("the list", f"{plural[0].lower()}{plural[1:]}")
+
+
+def as_markdown(text: str) -> str:
+    """A docstring's text: code has one backquote there."""
+    return text.replace("``", "`")
