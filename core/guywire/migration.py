@@ -58,7 +58,25 @@ def differences(connection: Connection, source: MigrationSource, owners: list[st
 
 
 def _differences(connection: Connection, source: MigrationSource, owners: list[str]) -> list[Any]:
-    return compare_metadata(_context(connection, source, include_name=_owned(source, owners)), source.metadata)
+    added = _added_references(connection)
+
+    def include(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
+        return kind != "foreign_key_constraint" or (item.table.name, *item.column_keys) not in added
+
+    context = _context(connection, source, include_name=_owned(source, owners), include_object=include)
+    return compare_metadata(context, source.metadata)
+
+
+def _added_references(connection: Connection) -> set[tuple[str, ...]]:
+    """Tables and columns of the references that came with an added column: SQLite tells neither their names nor what
+    is to be done on deletion, so they cannot be compared.
+    """
+    if connection.dialect.name != "sqlite":
+        return set()
+    references = sa.inspect(connection).get_multi_foreign_keys().items()
+    return {
+        (table, *key["constrained_columns"]) for (_, table), keys in references for key in keys if key["name"] is None
+    }
 
 
 @contextmanager

@@ -28,6 +28,7 @@ from guywire.models.user import (
     UserGroup,
     UserPermission,
 )
+from guywire.models.vpn import Vpn, VpnArchive, VpnClient, VpnState
 
 __all__ = [
     "APIKey",
@@ -57,4 +58,8 @@ __all__ = [
     "User",
     "UserGroup",
     "UserPermission",
+    "Vpn",
+    "VpnArchive",
+    "VpnClient",
+    "VpnState",
 ]

@@ -13,7 +13,10 @@ from guywire.models.base import Base, Dated, Identified, text
 
 
 class Template(Identified, Dated, Base):
-    """A piece of NetJSON for one backend. Without organization it is shared by all of them."""
+    """A piece of NetJSON for one backend. Without organization it is shared by all of them.
+
+    One of type ``vpn`` makes clients of the server ``vpn_id``, whose keys are made when ``auto_cert`` is set.
+    """
 
     __tablename__ = "template"
     __table_args__ = (
@@ -34,6 +37,8 @@ class Template(Identified, Dated, Base):
     organization_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
     type: Mapped[str] = text(16, default="generic")
     backend: Mapped[str] = text(128)
+    vpn_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("vpn.id", ondelete="CASCADE"), index=True)
+    auto_cert: Mapped[bool] = mapped_column(default=True)
     default: Mapped[bool] = mapped_column(default=False)
     required: Mapped[bool] = mapped_column(default=False)
     notes: Mapped[str] = mapped_column(Text, default="")
