@@ -14,7 +14,7 @@ from guywire.api.service import JSON, APIService
 from guywire.browsable import listing
 from guywire.browsable.controls import Maker
 from guywire.browsable.form_post import sent_form
-from guywire.browsable.forms import Form, form_of, may
+from guywire.browsable.forms import Form, form_of
 from guywire.browsable.highlight import highlight
 from guywire.browsable.options import options_of
 from guywire.browsable.page import render, visitor
@@ -62,6 +62,7 @@ class _Answer:
             "answer.jinja2",
             status=status,
             title=title,
+            badge=self._status() if self.status < 400 else "",
             description=description_of(self.service) if self.service else "",
             crumbs=crumbs,
             phrase=f"{self.status} {HTTPStatus(self.status).phrase}",
@@ -71,7 +72,7 @@ class _Answer:
             method=self.request.method,
             headers=[(name, self.response.headers[name]) for name in _SHOWN_HEADERS if name in self.response.headers],
             json=highlight(self.data, self._targets()) if self.data is not None else "",
-            table=listing.table_of(self.data["results"], self._detail_path()) if self.is_list else None,
+            table=self._table(),
             pager=listing.pager_of(self.data, self.request) if self.is_list else None,
             filters=self._filters(),
             form=self._form(),
@@ -88,6 +89,11 @@ class _Answer:
         if self.service is None:
             return HTTPStatus(self.status).phrase
         return (not self.is_list and self.status < 400 and name_of(self.data)) or title_of(self.service)
+
+    def _status(self) -> str:
+        """How the configuration of a device is doing."""
+        config = self.data.get("config") if isinstance(self.data, dict) else None
+        return str(config.get("status") or "") if isinstance(config, dict) and "id" in self.data else ""
 
     def _problem(self) -> str:
         detail = self.data.get("detail") if isinstance(self.data, dict) and self.status >= 400 else None
@@ -142,14 +148,18 @@ class _Answer:
         for other in self.sitemap.below(self.service):
             path = self.path + other.path[len(self.service.path) :]
             get, post = other.operations.get("GET"), other.operations.get("POST")
-            if may(self.identity, get):
-                assert get is not None
+            if get is not None and get.allows(self.identity):
                 found.append({"path": path, "title": title_of(other), "download": get.sends != JSON, "post": False})
-            elif get is None and post is not None and post.body is None and may(self.identity, post):
+            elif get is None and post is not None and post.body is None and post.allows(self.identity):
                 found.append({"path": path, "title": title_of(other), "download": False, "post": True})
         return found
 
     # What can be done
+
+    def _table(self) -> listing.Table | None:
+        if self.service is None or not self.is_list:
+            return None
+        return listing.table_of(self.data["results"], self.service, self.sitemap, self.maker)
 
     def _filters(self) -> list[Any]:
         service = self.service
@@ -164,7 +174,8 @@ class _Answer:
         """Whether the user may use a method here."""
         if self.service is None or self.status in (204, *_REFUSED):
             return False
-        return may(self.identity, self.service.operations.get(method)) and not self._is_untouchable(method)
+        operation = self.service.operations.get(method)
+        return operation is not None and operation.allows(self.identity) and not self._is_untouchable(method)
 
     def _is_untouchable(self, method: str) -> bool:
         """Whether the object is shared, which only superusers may change."""

@@ -38,15 +38,17 @@ class Control:
     value: Any = ""
     help: str = ""
     required: bool = False
+    clearable: bool = True
     options: list[tuple[str, str]] = field(default_factory=list)
     complete: bool = True
     errors: list[str] = field(default_factory=list)
     attributes: dict[str, Any] = field(default_factory=dict)
+    filtering: bool = False
 
     @property
     def id(self) -> str:
-        """The element's id in the page."""
-        return "field-" + self.name.replace(".", "-")
+        """The element's id in the page, where there may be a filter of the same name."""
+        return f"{'filter' if self.filtering else 'field'}-{self.name.replace('.', '-')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +134,9 @@ class Maker:
         *,
         required: bool = False,
         prefilled: bool = False,
+        filtering: bool = False,
     ) -> Control:
-        """The control of one field. ``prefilled``: with the obvious choice, if there is one."""
+        """The control of one field, or of a filter. ``prefilled``: with the obvious choice, if there is one."""
         kind, type, options = "input", _INPUT_TYPES.get(described.kind, "text"), Options([], True)
         attributes: dict[str, Any] = {
             "maxlength": described.max_length,
@@ -145,7 +148,7 @@ class Maker:
         elif described.kind == "boolean":
             kind = "check"
         elif described.kind in ("text", "object"):
-            kind, attributes["rows"] = "textarea", 3 if described.kind == "text" else 8
+            kind, attributes["rows"] = "textarea", 3
         elif described.kind in ("reference", "references"):
             chosen = value if isinstance(value, list) else [value] if value else []
             options = self.find(described.model, chosen)
@@ -158,6 +161,7 @@ class Maker:
         if described.kind == "object":
             attributes["data-json"] = "object"
             value = value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
+            attributes["rows"] = min(max(value.count("\n") + 2, 5), 18)
         if described.kind == "datetime":
             attributes["placeholder"] = "2026-01-31T13:45:00Z"
         return Control(
@@ -168,10 +172,12 @@ class Maker:
             "" if value is None else value,
             described.help,
             required and not described.blank and not described.null and kind != "check",
+            described.null or described.blank or filtering or value in ("", None),
             options.pairs,
             options.complete,
             errors or [],
             {key: each for key, each in attributes.items() if each is not None},
+            filtering,
         )
 
 

@@ -9,9 +9,8 @@ from typing import Any
 
 from guywire.api.description import members
 from guywire.api.schema import Schema
-from guywire.api.service import APIService, Operation
+from guywire.api.service import APIService
 from guywire.browsable.controls import Fieldset, Maker, nested_values
-from guywire.security import Identity
 
 Sent = list[tuple[str, Any]]
 
@@ -29,17 +28,6 @@ class Form:
     fields: Fieldset | None
     raw: str | None
     raw_first: bool = False
-
-
-def may(identity: Identity | None, operation: Operation | None) -> bool:
-    """Whether the user has the permission that an operation needs."""
-    if identity is None or operation is None:
-        return False
-    if operation.permission is None:
-        return True
-    action, _, kind = operation.permission.partition("_")
-    # Who may change things may look at them, too: as in ``security.require``.
-    return identity.has_permission(action, kind) or (action == "view" and identity.has_permission("change", kind))
 
 
 def form_of(

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pyramid.request import Request
 
+from guywire.api.description import members
 from guywire.api.service import APIService
 from guywire.browsable.controls import Control, Maker, label_of
+from guywire.browsable.sitemap import Sitemap
 
 _COLUMNS = (
     "name",
     "username",
     "common_name",
     "status",
+    "organization",
     "mac_address",
     "model",
     "email",
@@ -27,12 +30,11 @@ _COLUMNS = (
     "default",
     "last_ip",
     "management_ip",
-    "created",
     "modified",
 )
 """What people look for first. The table has the first few of these that the objects have."""
 
-_MAX_COLUMNS = 6
+_MAX_COLUMNS = 7
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,27 +61,34 @@ def is_list(data: Any) -> bool:
     return isinstance(data, dict) and isinstance(data.get("results"), list) and "count" in data
 
 
-def table_of(results: list[Any], detail_path: str | None) -> Table | None:
-    """The most telling fields of a list's objects."""
+def table_of(results: list[Any], service: APIService, sitemap: Sitemap, maker: Maker) -> Table | None:
+    """The most telling fields of a list's objects, with the names of what they refer to."""
     rows = [_flattened(each) for each in results if isinstance(each, dict)]
-    if not rows:
+    if not rows or service.resource is None:
         return None
-    columns = [(key, label_of(key)) for key in _COLUMNS if key in rows[0]]
-    if len(columns) > _MAX_COLUMNS:
-        # When it changed last is worth more than the sixth detail.
-        columns = [*columns[: _MAX_COLUMNS - 1], columns[-1]]
-    if not columns:
-        return None
-    return Table(
-        columns,
-        [
-            (
-                detail_path.format(row["id"]) if detail_path and "id" in row else None,
-                [row.get(key) for key, _ in columns],
-            )
-            for row in rows
-        ],
-    )
+    fields = {member.name: member for member in members(service.resource.schema)}
+    keys = [key for key in _COLUMNS if key in rows[0] and any(row.get(key) not in (None, "") for row in rows)]
+    if len(keys) > _MAX_COLUMNS:
+        # When it changed last is worth more than one more detail.
+        keys = [*keys[: _MAX_COLUMNS - 1], keys[-1]]
+    for key in keys:
+        field = fields[key].field if key in fields else None
+        if field is not None and field.kind == "reference":
+            _name(rows, key, field.model, sitemap, maker)
+    detail_path = sitemap.detail_path(service.resource.model)
+    columns = [(key, fields[key].label if key in fields else label_of(key)) for key in keys]
+    links = [detail_path.format(row["id"]) if detail_path and "id" in row else None for row in rows]
+    return Table(columns, [(link, [row.get(key) for key in keys]) for link, row in zip(links, rows, strict=True)])
+
+
+def _name(rows: list[dict[str, Any]], key: str, model: Any, sitemap: Sitemap, maker: Maker) -> None:
+    """Put names with links in the place of ids, as far as the user sees what they belong to."""
+    ids = [row[key] for row in rows if row.get(key) is not None]
+    names = dict(maker.find(model, ids).pairs)
+    path = sitemap.detail_path(model)
+    for row in rows:
+        if path is not None and (id := row.get(key)) is not None and str(id) in names:
+            row[key] = {"path": path.format(id), "name": names[str(id)]}
 
 
 def _flattened(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,9 +115,9 @@ def filters_of(service: APIService, request: Request, maker: Maker, errors: Any)
     for name, described in service.operations["GET"].parameters.items():
         messages = errors.get(name)
         given = request.GET.get(name, "")
-        control = maker.control(name, described, given, messages if isinstance(messages, list) else None)
+        shown = messages if isinstance(messages, list) else None
+        control = maker.control(name, described, given, shown, filtering=True)
         if described.kind == "boolean":
-            options = [("true", "yes"), ("false", "no")]
-            control = Control(name, control.label, "select", value=given, help=control.help, options=options)
+            control = replace(control, kind="select", options=[("true", "yes"), ("false", "no")])
         controls.append(control)
     return controls

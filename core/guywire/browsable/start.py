@@ -10,7 +10,6 @@ from pyramid.request import Request
 from sqlalchemy.orm import Session
 
 from guywire.api.answers import Response
-from guywire.browsable.forms import may
 from guywire.browsable.login import LOGIN
 from guywire.browsable.options import visible_query
 from guywire.browsable.page import render, visitor
@@ -52,10 +51,10 @@ def _resources(sitemap: Sitemap, identity: Identity) -> list[dict[str, Any]]:
             "path": service.path,
             "title": title_of(service),
             "description": description_of(service),
-            "creates": may(identity, service.operations.get("POST")),
+            "creates": "POST" in service.operations and service.operations["POST"].allows(identity),
         }
         for service in sitemap.lists()
-        if may(identity, service.operations["GET"])
+        if service.operations["GET"].allows(identity)
     ]
 
 
