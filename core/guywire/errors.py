@@ -95,6 +95,12 @@ class NotAcceptable(DetailError):
     message = "Could not satisfy the request Accept header."
 
 
+class Conflict(DetailError):
+    """409: others depend on it; the message names them."""
+
+    status = 409
+
+
 class BodyTooLarge(DetailError):
     """413: the body is larger than ``guywire.max_body_size``."""
 

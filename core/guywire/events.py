@@ -76,3 +76,51 @@ class ConfigStatusChanged(Event):
 @dataclass(frozen=True, slots=True)
 class ConfigsStale(Event):
     """Some configurations depend on something that changed and have to be rendered again."""
+
+
+@dataclass(frozen=True, slots=True)
+class CADeleting(Event):
+    """A certificate authority is about to be deleted, with all of its certificates.
+
+    Whoever needs it vetoes with ``guywire.errors.Conflict``, unless ``force`` says that it is to go all the same.
+    """
+
+    ca_id: int
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesDeleting(Event):
+    """Certificates are about to be deleted. A veto is as for ``CADeleting``."""
+
+    certificate_ids: tuple[int, ...]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CARenewed(Event):
+    """A certificate authority has another key and certificate; ``CertificatesRenewed`` tells of its certificates."""
+
+    ca_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesRenewed(Event):
+    """Certificates have other keys and serial numbers than before, and the same ids."""
+
+    certificate_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesRevoked(Event):
+    """Certificates were revoked. They are on the CRL of their CA now."""
+
+    certificate_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CertificatesExpiring(Event):
+    """Certificates and certificate authorities end soon, or have ended. Told some weeks, a week and no time before."""
+
+    certificate_ids: tuple[int, ...]
+    ca_ids: tuple[int, ...]

@@ -215,3 +215,84 @@ class VpnBackend(Protocol):
         ``variables`` are the global ones. There may be 10,000 clients: read them as plain rows, not as ORM objects.
         Raises ConfigurationInvalid.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateOrder:
+    """A certificate that somebody needs. Key type, digest and subject are those of the CA, but for the common name.
+
+    ``server``: it is to prove a server's identity, otherwise a client's.
+    """
+
+    name: str
+    common_name: str
+    organization_id: UUID | None
+    server: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Authority:
+    """A CA as its users need it. ``organization_id`` None: it is shared."""
+
+    id: int
+    common_name: str
+    organization_id: UUID | None
+    pem: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A certificate with its key, as PEM. ``revoked`` and ``expires`` say whether it serves."""
+
+    id: int
+    ca_id: int
+    name: str
+    common_name: str
+    organization_id: UUID | None
+    pem: str
+    key: str
+    revoked: bool
+    expires: datetime
+
+
+class PkiProvider(Protocol):
+    """Issues certificates and takes them back. A service, see ``register_services``.
+
+    Everything works for many certificates with a constant number of statements, in the caller's transaction. Whoever
+    uses a certificate refers to its id and listens to ``CertificatesRenewed``, ``CertificatesRevoked`` and, to veto,
+    ``CertificatesDeleting`` and ``CADeleting`` of ``guywire.events``.
+    """
+
+    def prepare_keys(self, session: Session, ca_id: int, count: int) -> Sequence[Any]:
+        """Make ``count`` keys as certificates of the CA have them, for ``issue``.
+
+        RSA takes long, so this is to be called before locks are taken; ``session`` only reads.
+        """
+
+    def issue(
+        self, session: Session, ca_id: int, orders: Sequence[CertificateOrder], now: datetime, keys: Sequence[Any] = ()
+    ) -> Sequence[int]:
+        """Issue certificates: their ids, in the order of ``orders``. What ``keys`` lacks is made on the spot.
+
+        Raises ``guywire.errors.Invalid``: a common name is taken, or the CA belongs to another organization.
+        """
+
+    def authorities(self, session: Session, ids: Sequence[int]) -> Mapping[int, Authority]:
+        """CAs by id."""
+
+    def credentials(self, session: Session, ids: Sequence[int]) -> Mapping[int, Credential]:
+        """Certificates by id, with their keys."""
+
+    def with_common_name(
+        self, session: Session, common_name: str, organization_slugs: Sequence[str] | None, now: datetime
+    ) -> Sequence[int]:
+        """The ids of the certificates with this common name that are valid, the newest first.
+
+        ``organization_slugs`` are the organizations whose certificates count (None: all, and the shared ones).
+        """
+
+    def revoke(self, session: Session, ids: Sequence[int], now: datetime) -> None:
+        """Take certificates back: they are on the CRL from now on until they would have expired."""
+
+    def delete(self, session: Session, ids: Sequence[int]) -> None:
+        """Remove certificates without asking those who use them. What was revoked stays on the CRL."""

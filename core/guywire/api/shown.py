@@ -102,10 +102,12 @@ def schema_of_shown(shown: Shown) -> dict[str, Any]:
 
 
 def json_schema_of_column(column: Any) -> dict[str, Any]:
-    """The JSON Schema of what a column holds."""
+    """The JSON Schema of what a column holds; ``info["json_schema"]`` of the column says it better than its type."""
     kind = column.type
     schema: dict[str, Any] = {}
-    if isinstance(kind, sa.Uuid):
+    if "json_schema" in column.info:
+        schema = column.info["json_schema"]
+    elif isinstance(kind, sa.Uuid):
         schema = {"type": "string", "format": "uuid"}
     elif isinstance(kind, sa.Boolean):
         schema = {"type": "boolean"}
