@@ -59,11 +59,15 @@ def differences(connection: Connection, source: MigrationSource, owners: list[st
 
 def _differences(connection: Connection, source: MigrationSource, owners: list[str]) -> list[Any]:
     added = _added_references(connection)
+    owned = _owned(source, owners)
 
     def include(item: Any, name: str | None, kind: str, reflected: bool, compared: Any) -> bool:
+        if kind == "table":
+            # Plugins refer to tables of the core, so all models are in one MetaData.
+            return owned(name, kind, None)
         return kind != "foreign_key_constraint" or (item.table.name, *item.column_keys) not in added
 
-    context = _context(connection, source, include_name=_owned(source, owners), include_object=include)
+    context = _context(connection, source, include_name=owned, include_object=include)
     return compare_metadata(context, source.metadata)
 
 
