@@ -23,6 +23,7 @@ from guywire.models import ConfigState, Device
 from guywire.services import status
 from guywire.services.devices import create_config
 from guywire.services.rendering import read_inputs, refresh
+from guywire.services.templates import hold_organization
 from guywire.testing import Client, Router
 from guywire.testing.clients import OPENWRT
 from webtest import TestApp
@@ -309,6 +310,33 @@ def test_a_template_that_becomes_required_waits_for_devices_that_are_being_made(
             wait_for_waiting(watch, 1)
         edit.result()
     assert admin.get(f"device/{UUID(int=1)}/")["config"]["templates"] == [template["id"]]
+    check_nothing_is_out_of_date(runtime)
+
+
+@ON_POSTGRESQL
+@pytest.mark.parametrize("kind", ["template", "group"])
+def test_who_makes_a_device_and_who_changes_what_it_gets_do_not_wait_for_each_other(
+    app, admin, organization, runtime, kind
+):
+    template = admin.make_template(organization)
+    group = admin.post("group/", {"name": "g", "organization": organization, "templates": []})
+    changes = {"template": {"required": True}, "group": {"templates": [template["id"]]}}
+    changed = {"template": template, "group": group}[kind]
+    id = UUID(int=1)
+    with ThreadPoolExecutor(1) as pool, runtime.engine.connect() as watch:
+        with writing(runtime.session_factory) as session:
+            hold_organization(session, UUID(organization))
+            patch = Client(TestApp(app.app), admin.token).patch
+            edit = pool.submit(patch, f"{kind}/{changed['id']}/", {"name": "renamed", **changes[kind]})
+            wait_for_waiting(watch, 1)
+            device = Device(id=id, organization_id=UUID(organization), name="new", key="k")
+            device.mac_address, device.group_id = "00:11:22:33:44:55", UUID(group["id"])
+            device.created = device.modified = runtime.clock()
+            session.add(device)
+            given = [UUID(template["id"])] if kind == "template" else []
+            create_config(session, runtime.renderer, device, runtime.clock(), backend=OPENWRT, templates=given)
+        assert edit.result()["name"] == "renamed"
+    assert admin.get(f"device/{id}/")["config"]["templates"] == [template["id"]]
     check_nothing_is_out_of_date(runtime)
 
 

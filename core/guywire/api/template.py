@@ -26,7 +26,7 @@ from guywire.interfaces import ConfigurationInvalid, JSONObject
 from guywire.models import Config, ConfigTemplate, Device, Organization, Template, TemplateTag
 from guywire.services.context import template_context
 from guywire.services.status import dependents_of_template, mark_stale
-from guywire.services.templates import add_to_existing
+from guywire.services.templates import add_to_existing, claim_organization
 
 EMPTY_CONFIGURATION = "The configuration field cannot be empty."
 SHARED_NAMES = "Shared objects are visible to all organizations and must have unique names to avoid confusion."
@@ -107,14 +107,18 @@ class TemplateResource(Resource):
 
     @override
     def update(self, row: Template, fields: dict[str, Any]) -> None:
-        before = _Reach.of(row), _content(row)
+        before, reach = _content(row), _Reach.of(row)
+        wanted = reach.after(fields)
+        if wanted.exceeds(reach):
+            # Before anything is written: who makes a device holds the organization first, too.
+            claim_organization(self.session, wanted.organization_id)
         self._apply(row, fields)
         row.modified = self.now
         self._refuse_strangers(row)
         self.session.flush()
-        if _Reach.of(row).exceeds(before[0]):
+        if wanted.exceeds(reach):
             add_to_existing(self.session, row)
-        elif _content(row) != before[1]:
+        elif _content(row) != before:
             mark_stale(self.session, dependents_of_template(row.id))
 
     @override
@@ -188,6 +192,15 @@ class _Reach:
     @classmethod
     def of(cls, template: Template) -> _Reach:
         return cls(template.required, template.default, template.organization_id, template.backend)
+
+    def after(self, given: dict[str, Any]) -> _Reach:
+        """The reach once the given fields are set."""
+        return _Reach(
+            given.get("required", self.required),
+            given.get("default", self.default),
+            given.get("organization", self.organization_id),
+            given.get("backend", self.backend),
+        )
 
     def exceeds(self, before: _Reach) -> bool:
         """Whether there may be devices that should have the template now and did not have to have it before."""
