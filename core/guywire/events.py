@@ -24,6 +24,15 @@ class DeviceRegistered(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DeviceMoved(Event):
+    """An operator gave a device to another organization."""
+
+    device_id: uuid.UUID
+    organization_id: uuid.UUID
+    previous_organization_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceActivated(Event):
     """An operator took a deactivated device back into service."""
 
@@ -53,6 +62,14 @@ class GroupTemplatesChanged(Event):
     group_id: uuid.UUID
     templates: tuple[uuid.UUID, ...]
     previous: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ConfigCreated(Event):
+    """A device got a configuration. It has its templates and has not been rendered yet."""
+
+    config_id: uuid.UUID
+    device_id: uuid.UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,3 +141,33 @@ class CertificatesExpiring(Event):
 
     certificate_ids: tuple[int, ...]
     ca_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetsDeleting(Event):
+    """Subnets are about to be deleted, with all addresses in them. A veto is as for ``CADeleting``."""
+
+    subnet_ids: tuple[uuid.UUID, ...]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AddressesDeleting(Event):
+    """IP addresses are about to be freed. A veto is as for ``CADeleting``."""
+
+    address_ids: tuple[uuid.UUID, ...]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetsChanged(Event):
+    """Subnets are other networks than before."""
+
+    subnet_ids: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AddressesChanged(Event):
+    """Addresses that were taken are other ones than before, or belong to other subnets."""
+
+    address_ids: tuple[uuid.UUID, ...]

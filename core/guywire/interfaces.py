@@ -296,3 +296,66 @@ class PkiProvider(Protocol):
 
     def delete(self, session: Session, ids: Sequence[int]) -> None:
         """Remove certificates without asking those who use them. What was revoked stays on the CRL."""
+
+
+@dataclass(frozen=True, slots=True)
+class SubnetFacts:
+    """A subnet as its users need it: ``cidr`` is as in ``10.0.0.0/24``. ``organization_id`` None: it is shared."""
+
+    id: UUID
+    organization_id: UUID | None
+    cidr: str
+
+
+@dataclass(frozen=True, slots=True)
+class AddressFacts:
+    """An address that is taken, as in ``10.0.0.1``, and the subnet that it belongs to."""
+
+    id: UUID
+    subnet_id: UUID
+    address: str
+
+
+class AddressUnavailable(Exception):
+    """An address that cannot be had; the text is a sentence for users."""
+
+
+class AddressProvider(Protocol):
+    """Hands out IP addresses of subnets. A service, see ``register_services``.
+
+    Everything works in the caller's transaction, and nobody else takes addresses of the same subnets until it ends.
+    Whoever uses a subnet or an address refers to its id and listens to ``SubnetsChanged``, ``AddressesChanged`` and,
+    to veto, ``SubnetsDeleting`` and ``AddressesDeleting`` of ``guywire.events``.
+    """
+
+    def subnets(self, session: Session, ids: Sequence[UUID]) -> Mapping[UUID, SubnetFacts]:
+        """Subnets by id; those that do not exist are left out."""
+
+    def addresses(self, session: Session, ids: Sequence[UUID]) -> Mapping[UUID, AddressFacts]:
+        """Addresses by id; those that do not exist are left out."""
+
+    def allocate(
+        self, session: Session, subnet_id: UUID, purposes: Sequence[str], now: datetime
+    ) -> Sequence[AddressFacts]:
+        """Take the next free addresses of a subnet: one for each purpose, which is what users see of it.
+
+        Raises AddressUnavailable when there are not so many; then none is taken.
+        """
+
+    def allocate_for_clients(
+        self, session: Session, subnet_id: UUID, purposes: Mapping[UUID, str], now: datetime
+    ) -> Mapping[UUID, AddressFacts]:
+        """``allocate`` for clients of a VPN server that has the subnet, by the ids of their configurations.
+
+        Where a rule divides the subnet among the clients of an organization, each of these gets subnets of its own
+        and the first address in them.
+        """
+
+    def reserve(self, session: Session, subnet_id: UUID, address: str, purpose: str, now: datetime) -> AddressFacts:
+        """Take a certain address of a subnet. Raises AddressUnavailable."""
+
+    def release(self, session: Session, ids: Sequence[UUID]) -> None:
+        """Free addresses without asking those who use them, and the subnets that clients got with them.
+
+        Ids of addresses that are gone already are no error.
+        """

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from guywire.errors import MODEL, NON_FIELD, Invalid
-from guywire.events import DeviceGroupChanged
+from guywire.events import DeviceGroupChanged, DeviceMoved
 from guywire.models import Device, DeviceGroup
 from guywire.plugin import notify
 from guywire.runtime import Runtime
@@ -59,6 +59,8 @@ def update(session: Session, runtime: Runtime, device: Device, fields: dict[str,
     _hold(session, device, fields, given)
     _apply(session, runtime, device, fields, now)
     session.flush()
+    if device.organization_id != before.organization_id:
+        notify(session, DeviceMoved(device.id, device.organization_id, before.organization_id))
     if device.group_id != before.group_id:
         notify(session, DeviceGroupChanged(device.id, device.group_id, before.group_id))
     if device.config is None and (given or device.group_id != before.group_id):
