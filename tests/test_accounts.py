@@ -426,6 +426,7 @@ STOCK = {
     "organizationowner": (set(), {"change"}),
     "user": (set(), ALL),
     "group": (set(), {"view"}),
+    "emailaddress": (set(), ALL - {"add"}),
 }
 
 

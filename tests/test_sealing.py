@@ -213,7 +213,7 @@ class Installation:
             assert {token.key for token in session.scalars(sa.select(Token))} >= {ADMIN_TOKEN}
             secrets = session.scalars(sa.select(OrganizationConfigSettings.shared_secret)).all()
             assert SHARED_SECRET in secrets
-            found = organization_by_secret(session, runtime.key_ring, SHARED_SECRET)
+            found = organization_by_secret(session, runtime.key_ring, SHARED_SECRET, runtime.clock())
             assert found is not None
             assert found[0].slug == "org1"
 

@@ -15,6 +15,7 @@ from guywire.interfaces import Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
 from guywire.models import Base
 from guywire.runtime import Runtime
+from guywire.services import password_reset
 from guywire.services.rendering import refresh_all
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ def register_permissions() -> list[PermissionSet]:
         PermissionSet("organizationowner", "organization owner", administrator=frozenset({"change"})),
         PermissionSet("user", "user", administrator=_ALL),
         PermissionSet("group", "group", administrator=_VIEW),
+        PermissionSet("emailaddress", "email address", administrator=_ALL - {"add"}),
     ]
 
 
@@ -56,8 +58,8 @@ def register_migrations() -> list[MigrationSource]:
 
 @hookimpl
 def register_jobs() -> list[Job]:
-    """Rendering of what is stale. It sweeps by itself, so a lost wake-up costs a second."""
-    return [Job(RENDER, _render_stale, every=1.0)]
+    """Rendering of what is stale, which sweeps by itself, so that a lost wake-up costs a second; mail."""
+    return [Job(RENDER, _render_stale, every=1.0), Job(password_reset.JOB, password_reset.mail_token)]
 
 
 def _render_stale(runtime: Runtime) -> None:

@@ -10,6 +10,9 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import Argon2Error, InvalidHashError
 
+MIN_LENGTH = 8
+"""How many characters a new password has to have."""
+
 _DJANGO = "pbkdf2_sha256$"
 _MAX_ITERATIONS = 10_000_000
 

@@ -39,6 +39,8 @@ class Identity:
     permissions: frozenset[str]
     managed_organizations: frozenset[uuid.UUID]
     """Active organizations that the user manages."""
+    by_api_key: bool = False
+    """Whether an API key proved it, and not the password (or the token that was had for it)."""
 
     def has_permission(self, action: str, resource: str) -> bool:
         """Whether the user may ``action`` (add, change, delete, view) objects of the kind ``resource``."""
@@ -58,23 +60,29 @@ def identity_of(session: Session, user: Any) -> Identity:
     """The identity of a user, given as a row that has ``id``, ``username`` and ``is_superuser``."""
     if user.is_superuser:
         return Identity(user.id, user.username, True, frozenset(), frozenset())
-    permissions = session.scalars(
-        sa.union(
-            sa.select(Permission.codename)
-            .join(GroupPermission, GroupPermission.permission_id == Permission.id)
-            .join(UserGroup, UserGroup.group_id == GroupPermission.group_id)
-            .where(UserGroup.user_id == user.id),
-            sa.select(Permission.codename)
-            .join(UserPermission, UserPermission.permission_id == Permission.id)
-            .where(UserPermission.user_id == user.id),
-        )
-    )
     managed = session.scalars(
         sa.select(Membership.organization_id)
         .join(Organization, Organization.id == Membership.organization_id)
         .where(Membership.user_id == user.id, Membership.is_admin, Organization.is_active)
     )
-    return Identity(user.id, user.username, False, frozenset(permissions), frozenset(managed))
+    return Identity(user.id, user.username, False, permissions_of(session, user.id), frozenset(managed))
+
+
+def permissions_of(session: Session, user_id: uuid.UUID) -> frozenset[str]:
+    """The names of the permissions that a user has, by groups or directly."""
+    return frozenset(
+        session.scalars(
+            sa.union(
+                sa.select(Permission.codename)
+                .join(GroupPermission, GroupPermission.permission_id == Permission.id)
+                .join(UserGroup, UserGroup.group_id == GroupPermission.group_id)
+                .where(UserGroup.user_id == user_id),
+                sa.select(Permission.codename)
+                .join(UserPermission, UserPermission.permission_id == Permission.id)
+                .where(UserPermission.user_id == user_id),
+            )
+        )
+    )
 
 
 def require(identity: Identity | None, method: str, resource: str, *, manager: bool = True) -> Identity:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, ClassVar, TypeVar
 
 import sqlalchemy as sa
@@ -13,16 +13,19 @@ from sqlalchemy.orm import Session
 
 from guywire.api.body import read_body
 from guywire.api.field import Validation, is_form
+from guywire.api.field_groups import FieldGroup, extended
 from guywire.api.fields import NULL
 from guywire.api.filters import Filter, conditions
+from guywire.api.operations import add_method, service_of
 from guywire.api.pages import page_of
 from guywire.api.schema import REQUIRED, Schema, validate
-from guywire.api.service import APIService, Operation
+from guywire.api.service import APIService
 from guywire.api.shown import PageReader, Shown, body_of
 from guywire.errors import Invalid, NotFound
 from guywire.models import Organization
+from guywire.registry import Registry
 from guywire.runtime import Runtime
-from guywire.security import ACTIONS, Identity, require, require_for_object, visible_to
+from guywire.security import Identity, require, require_for_object, visible_to
 
 UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -34,7 +37,8 @@ class Resource:
     that differs), what is shown of a row (``shown``, and ``shown_in_detail`` where that is more) and what creating
     and changing mean (``create``, ``update``). ``kind`` is the object's name in permissions (``add_<kind>``),
     ``label`` in error messages. With ``shared``, objects without organization exist, which everybody may see and
-    superusers may change. ``manager`` False: also for users who manage no organization.
+    superusers may change. ``manager`` False: also for users who manage no organization. ``personal``: everybody has
+    some of their own, and needs no permission for them.
     """
 
     model: ClassVar[Any]
@@ -44,24 +48,35 @@ class Resource:
     create_schema: ClassVar[type[Schema] | None] = None
     shared: ClassVar[bool] = False
     manager: ClassVar[bool] = True
+    personal: ClassVar[bool] = False
     shown: ClassVar[Shown]
     shown_in_detail: ClassVar[Shown | None] = None
     shown_when_new: ClassVar[Shown | None] = None
     """What the answer to a creation shows, where that is not what lists do."""
+    hidden: ClassVar[Collection[str]] = ()
+    """Those keys of what is shown that not everybody is shown."""
     reader: ClassVar[PageReader]
     """Made by ``register`` of what lists show."""
     filters: ClassVar[Mapping[str, Filter]] = {}
     loading: ClassVar[tuple[Any, ...]] = ()
     """Loader options: what else is read with a single row."""
+    field_groups: ClassVar[tuple[FieldGroup, ...]] = ()
+    """What plugins add to it."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
         self.runtime: Runtime = request.runtime
-        self.identity: Identity = require(request.identity, request.method, self.kind, manager=self.manager)
+        self.identity: Identity = self.authorized()
         # Only now: opening the session of an unsafe request takes the write lock, which strangers must not.
         self.session: Session = request.db
 
     # What a subclass refines
+
+    def authorized(self) -> Identity:
+        """Whoever asks, if they may use this method at all. Raises NotAuthenticated, PermissionDenied."""
+        if self.personal and self.request.identity is not None:
+            return self.request.identity
+        return require(self.request.identity, self.request.method, self.kind, manager=self.manager)
 
     def query(self) -> Any:
         """SELECT of the rows that the user may see."""
@@ -74,6 +89,9 @@ class Resource:
     def update(self, row: Any, fields: dict[str, Any]) -> None:
         """Change a row; ``fields`` holds what the client gave. Raises Invalid."""
         raise NotImplementedError
+
+    def settle(self, row: Any) -> None:
+        """What is left to do when a row is created or changed and plugins have saved their fields. Raises Invalid."""
 
     def delete(self, row: Any) -> None:
         """Remove a row."""
@@ -107,8 +125,8 @@ class Resource:
         """Create an object."""
         fields = self.validated(partial=False)
         self._require_organization(fields)
-        row = self.create(fields)
-        self.session.flush()
+        row = self.create(self._own(fields))
+        self._settle(row, fields)
         self.request.response.status = 201
         return self.represent_new(row)
 
@@ -186,9 +204,22 @@ class Resource:
 
     def _change(self, *, partial: bool) -> dict[str, Any]:
         row = self.row()
-        self.update(row, self.validated(partial=partial))
-        self.session.flush()
+        fields = self.validated(partial=partial)
+        self.update(row, self._own(fields))
+        self._settle(row, fields)
         return self.represent(row)
+
+    def _own(self, fields: dict[str, Any]) -> dict[str, Any]:
+        """The fields that are not a plugin's."""
+        added = {name for group in self.field_groups for name in group.given(fields)}
+        return {name: value for name, value in fields.items() if name not in added}
+
+    def _settle(self, row: Any, fields: dict[str, Any]) -> None:
+        self.session.flush()
+        for group in self.field_groups:
+            group.save(self.session, row, group.given(fields), self.now)
+        self.settle(row)
+        self.session.flush()
 
     def _existing(self, model: Any, ids: Iterable[Any]) -> set[Any]:
         query = sa.select(model.id).where(model.id.in_(list(ids)), visible_rows(self.identity, model))
@@ -215,23 +246,24 @@ def register(
 ) -> Callable[[ResourceType], ResourceType]:
     """Serve a resource: its list at ``path``, each object at ``path`` + id + "/". Found by ``config.scan``.
 
-    ``methods`` names those that there are; LIST is the GET of the list.
+    ``methods`` names those that there are; LIST is the GET of the list. The plugins of the application that scans may
+    have fields of their own for it.
     """
 
-    def decorate(resource: ResourceType) -> ResourceType:
+    def services(resource: Any, registry: Registry) -> Iterator[APIService]:
+        resource = extended(resource, registry.field_groups)
         resource.reader = PageReader(resource.shown, resource.model.id)
-        collection = _service(resource, f"{resource.kind}_list", path, f"{resource.label} list")
-        detail = _service(resource, f"{resource.kind}_detail", f"{path}{{id:{id_pattern}}}/", resource.label)
+        collection = service_of(resource, f"{resource.kind}_list", path, f"{resource.label} list")
+        detail = service_of(resource, f"{resource.kind}_detail", f"{path}{{id:{id_pattern}}}/", resource.label)
         for method, name in _COLLECTION.items():
             if ("LIST" if method == "GET" else method) in methods:
-                collection.add_view(method, _view(resource, name), _operation(resource, method, in_list=True))
+                add_method(collection, method, name, in_list=True)
         for method, name in _DETAIL.items():
             if method in methods:
-                detail.add_view(method, _view(resource, name), _operation(resource, method))
-        _attach(resource, collection, detail)
-        return resource
+                add_method(detail, method, name)
+        yield from (collection, detail)
 
-    return decorate
+    return _decorator(services)
 
 
 def register_single(
@@ -239,49 +271,26 @@ def register_single(
 ) -> Callable[[ResourceType], ResourceType]:
     """Serve a resource of which there is one at exactly ``path``: its ``row`` says which."""
 
-    def decorate(resource: ResourceType) -> ResourceType:
-        service = _service(resource, resource.kind, path, resource.label)
+    def services(resource: Any, registry: Registry) -> Iterator[APIService]:
+        service = service_of(resource, resource.kind, path, resource.label)
         for method, name in _DETAIL.items():
             if method in methods:
-                service.add_view(method, _view(resource, name), _operation(resource, method))
-        _attach(resource, service)
+                add_method(service, method, name)
+        yield service
+
+    return _decorator(services)
+
+
+def _decorator(
+    services: Callable[[Any, Registry], Iterator[APIService]],
+) -> Callable[[ResourceType], ResourceType]:
+    def decorate(resource: ResourceType) -> ResourceType:
+        def add(context: Any, name: str, found: Any) -> None:
+            config: Configurator = context.config
+            for service in services(resource, config.registry.runtime.registry):
+                config.add_cornice_service(service)
+
+        venusian.attach(resource, add, category="pyramid")
         return resource
 
     return decorate
-
-
-def _service(resource: type[Resource], name: str, path: str, title: str) -> APIService:
-    return APIService(name=name, path=path, title=title, description=resource.__doc__, resource=resource, depth=3)
-
-
-def _attach(resource: type[Resource], *services: APIService) -> None:
-    def add(context: Any, name: str, found: Any) -> None:
-        config: Configurator = context.config
-        for service in services:
-            config.add_cornice_service(service)
-
-    venusian.attach(resource, add, category="pyramid", depth=2)
-
-
-def _operation(resource: type[Resource], method: str, *, in_list: bool = False) -> Operation:
-    takes = {"POST": resource.create_schema or resource.schema, "PUT": resource.schema, "PATCH": resource.schema}
-    filters = {name: each.field for name, each in resource.filters.items()} if in_list and method == "GET" else {}
-    return Operation(
-        body=takes.get(method),
-        partial=method == "PATCH",
-        answer=None if method == "DELETE" else resource,
-        page=in_list and method == "GET",
-        status={"POST": 201, "DELETE": 204}.get(method, 200),
-        permission=f"{ACTIONS[method]}_{resource.kind}",
-        manager=resource.manager,
-        parameters=filters,
-    )
-
-
-def _view(resource: type[Resource], name: str) -> Callable[[Request], Any]:
-    def view(request: Request) -> Any:
-        return getattr(resource(request), name)()
-
-    view.__name__ = f"{resource.kind}_{name}"
-    view.__doc__ = getattr(resource, name).__doc__
-    return view

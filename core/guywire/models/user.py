@@ -41,6 +41,9 @@ class User(Identified, Base):
     expiration_date: Mapped[date | None]
 
     groups: Mapped[list[Group]] = relationship(secondary="user_group", order_by="Group.id", passive_deletes=True)
+    permissions: Mapped[list[Permission]] = relationship(
+        secondary="user_permission", order_by="Permission.id", passive_deletes=True
+    )
     memberships: Mapped[list[Membership]] = relationship(
         back_populates="user", cascade="all, delete-orphan", passive_deletes=True
     )
@@ -134,7 +137,7 @@ class LoginSession(Base):
 
 
 class FailedLogins(Base):
-    """How many logins failed lately for one account from one address, or from one address at all.
+    """How many logins failed lately for one account from one address, or from one address at all; mails count too.
 
     ``key_hash`` says whose: neither addresses nor what people mistook for their user name is kept.
     """

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
@@ -51,18 +52,52 @@ def set_shared_secret(settings: OrganizationConfigSettings, key_ring: KeyRing, s
 
 
 def organization_by_secret(
-    session: Session, key_ring: KeyRing, secret: str
+    session: Session, key_ring: KeyRing, secret: str, now: datetime
 ) -> tuple[Organization, OrganizationConfigSettings] | None:
-    """The active organization whose devices register with ``secret``, and its settings."""
+    """The active organization whose devices register with ``secret``, or did until it was rotated lately."""
+    secret_hash = key_ring.lookup_hash(secret, SECRET_PURPOSE)
+    is_current = OrganizationConfigSettings.shared_secret_hash == secret_hash
     row = session.execute(
         sa.select(Organization, OrganizationConfigSettings)
         .join(OrganizationConfigSettings, OrganizationConfigSettings.organization_id == Organization.id)
-        .where(
-            OrganizationConfigSettings.shared_secret_hash == key_ring.lookup_hash(secret, SECRET_PURPOSE),
-            Organization.is_active,
-        )
+        .where(sa.or_(is_current, _is_in_grace(secret_hash, now)), Organization.is_active)
+        .order_by(is_current.desc())
+        .limit(1)
     ).first()
     return None if row is None else (row[0], row[1])
+
+
+def rotate_shared_secret(
+    session: Session, settings: OrganizationConfigSettings, key_ring: KeyRing, secret: str, now: datetime, grace: int
+) -> None:
+    """Give an organization another shared secret; the one of before registers devices for ``grace`` seconds more."""
+    previous = settings.shared_secret_hash
+    # The same secret may be a previous one elsewhere that nobody may register with any more.
+    session.execute(
+        sa.update(OrganizationConfigSettings)
+        .where(OrganizationConfigSettings.previous_secret_hash == previous)
+        .values(previous_secret_hash=None, previous_secret_until=None)
+    )
+    set_shared_secret(settings, key_ring, secret)
+    settings.previous_secret_hash, settings.previous_secret_until = previous, now + timedelta(seconds=grace)
+    session.flush()
+
+
+def is_secret_taken(session: Session, key_ring: KeyRing, secret: str, now: datetime, own_id: uuid.UUID | None) -> bool:
+    """Whether devices of another organization register with ``secret``."""
+    secret_hash = key_ring.lookup_hash(secret, SECRET_PURPOSE)
+    is_used = sa.or_(OrganizationConfigSettings.shared_secret_hash == secret_hash, _is_in_grace(secret_hash, now))
+    query = sa.select(OrganizationConfigSettings.organization_id).where(
+        is_used, OrganizationConfigSettings.organization_id.is_distinct_from(own_id)
+    )
+    return session.scalar(query.limit(1)) is not None
+
+
+def _is_in_grace(secret_hash: str, now: datetime) -> Any:
+    return sa.and_(
+        OrganizationConfigSettings.previous_secret_hash == secret_hash,
+        OrganizationConfigSettings.previous_secret_until > now,
+    )
 
 
 def create_user(session: Session, now: datetime, *, username: str, password: str | None, **fields: object) -> User:

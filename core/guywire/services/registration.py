@@ -62,7 +62,7 @@ def admit(session: Session, runtime: Runtime, form: Mapping[str, str]) -> Organi
             raise RegistrationRefused(400, f'error: missing required parameter "{name}"\n')
     if form["backend"] not in runtime.registry.config_backends:
         raise RegistrationRefused(403, "error: wrong backend\n")
-    found = organization_by_secret(session, runtime.key_ring, form["secret"])
+    found = organization_by_secret(session, runtime.key_ring, form["secret"], runtime.clock())
     if found is None:
         raise RegistrationRefused(403, "error: unrecognized secret")
     organization, settings = found

@@ -21,6 +21,9 @@ from guywire.settings import Rate
 SPRAYING = 10
 """An address may fail this many times as often with many accounts as with one: offices share an address."""
 
+MAILS = Rate(5, 3600)
+"""How many mails strangers may have sent to one e-mail address."""
+
 _PURPOSE = "failed_logins.key"
 _TOO_MANY = 10_000
 _IPV6_CLIENT_BITS = 64
@@ -49,17 +52,29 @@ def record_failure(runtime: Runtime, account: str, address: str | None, now: dat
     rate = runtime.settings.login_rate
     if rate is None:
         return
-    limits = _limits(runtime, rate, account, address)
-    window = timedelta(seconds=rate.seconds)
+    _count_in(runtime, _limits(runtime, rate, account, address), rate.seconds, now)
+
+
+def count_mail(runtime: Runtime, email: str, address: str | None, now: datetime) -> None:
+    """Somebody at ``address`` has a mail sent to ``email``. Raises Throttled if that is one too many."""
+    if runtime.settings.login_rate is None:
+        return
+    limits = {
+        _key(runtime, "mail to", email.strip().lower()): MAILS.count,
+        _key(runtime, "mail from", _client(address)): MAILS.count * SPRAYING,
+    }
+    _count_in(runtime, limits, MAILS.seconds, now)
+
+
+def _count_in(runtime: Runtime, limits: Mapping[str, int], seconds: int, now: datetime) -> None:
     exceeded = []
     with writing(runtime.session_factory) as session:
-        # Whoever fails sweeps, so that the table never holds more than what failed within one window.
+        # Whoever fails sweeps, so that the table never holds more than what failed lately.
         session.execute(sa.delete(FailedLogins).where(FailedLogins.until <= now))
         count_one_more = _COUNT[session.get_bind().dialect.name]
         for key in sorted(limits):  # always in this order: who fails at the same time waits, in no circle
-            _, count, until = session.execute(
-                count_one_more, {"key_hash": key, "count": 1, "until": now + window}
-            ).one()
+            values = {"key_hash": key, "count": 1, "until": now + timedelta(seconds=seconds)}
+            _, count, until = session.execute(count_one_more, values).one()
             if count > limits[key]:
                 exceeded.append(until)
     _raise_if(max(exceeded, default=None), now)
@@ -68,11 +83,14 @@ def record_failure(runtime: Runtime, account: str, address: str | None, now: dat
 def _limits(runtime: Runtime, rate: Rate, account: str, address: str | None) -> Mapping[str, int]:
     """How many failures each counter allows, by its key."""
     client = _client(address)
+    return {
+        _key(runtime, "account", client, account.strip().lower()): rate.count,
+        _key(runtime, "address", client): rate.count * SPRAYING,
+    }
 
-    def key(*parts: str) -> str:
-        return runtime.key_ring.lookup_hash("\0".join(parts), _PURPOSE)
 
-    return {key(client, account.strip().lower()): rate.count, key(client): rate.count * SPRAYING}
+def _key(runtime: Runtime, *parts: str) -> str:
+    return runtime.key_ring.lookup_hash("\0".join(parts), _PURPOSE)
 
 
 def _count(dialect: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -45,11 +46,13 @@ class BearerTokens:
             raise NotAuthenticated("Invalid token.")
         if not found.may_log_in:
             raise NotAuthenticated("User inactive or deleted.")
+        identity = identity_of(session, found)
         if found.api_key_id is not None:
+            identity = replace(identity, by_api_key=True)
             if found.expires is not None and found.expires <= now:
                 raise NotAuthenticated("The API key has expired.")
             self._use.note(found.api_key_id, found.last_used, now)
-        return identity_of(session, found)
+        return identity
 
     def _owner(self, token: str, now: datetime) -> Any:
         user = sa.select(User.id, User.username, User.is_superuser, may_log_in(now.date()).label("may_log_in"))
