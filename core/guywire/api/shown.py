@@ -28,6 +28,22 @@ class Loaded:
 
 
 @dataclass(frozen=True, slots=True)
+class Grouped:
+    """One of several values that are loaded together: ``load(session, ids)`` gives a mapping for each id, and
+    ``key`` is the value's place in it.
+    """
+
+    load: Callable[[Session, Sequence[Any]], Mapping[Any, Mapping[str, Any]]]
+    key: str
+    schema: Mapping[str, Any]
+    default: Any = None
+
+    def of(self, session: Session, row: Any) -> Any:
+        """The value for one row."""
+        return self.load(session, [row.id]).get(row.id, {}).get(self.key, self.default)
+
+
+@dataclass(frozen=True, slots=True)
 class Computed:
     """A value that a detail makes of its row and what was loaded with it: ``of(session, row)``. Not for lists."""
 
@@ -35,8 +51,11 @@ class Computed:
     schema: Mapping[str, Any]
 
 
+_NO_COLUMN = (Loaded, Grouped, Computed)
+
 Shown = Mapping[str, Any]
-"""From the keys of a body, in their order, to mapped attributes (``Device.name``), ``Loaded`` or ``Computed``."""
+"""From the keys of a body, in their order, to mapped attributes (``Device.name``), ``Loaded``, ``Grouped`` or
+``Computed``."""
 
 
 def inserted_after(shown: Shown, key: str, more: Shown) -> Shown:
@@ -58,8 +77,9 @@ class PageReader:
 
     def __init__(self, shown: Shown, id_attribute: Any) -> None:
         self._loaded = {name: value for name, value in shown.items() if isinstance(value, Loaded)}
+        self._grouped = {name: value for name, value in shown.items() if isinstance(value, Grouped)}
         self._empty = dict.fromkeys(shown)
-        columns = {name: _column(value) for name, value in shown.items() if name not in self._loaded}
+        columns = {name: _column(value) for name, value in shown.items() if not isinstance(value, _NO_COLUMN)}
         self._names = tuple(columns)
         id_column = _column(id_attribute)
         self._query = sa.select(id_column, *columns.values()).where(id_column.in_(sa.bindparam("ids", expanding=True)))
@@ -76,6 +96,10 @@ class PageReader:
             found = part.load(session, ids)
             for id in ids:
                 bodies[id][name] = found.get(id, part.default)
+        groups = {load: load(session, ids) for load in {part.load for part in self._grouped.values()}}
+        for name, each in self._grouped.items():
+            for id in ids:
+                bodies[id][name] = groups[each.load].get(id, {}).get(each.key, each.default)
         return [bodies[id] for id in ids]
 
 
@@ -86,7 +110,7 @@ def _column(attribute: Any) -> Any:
 def body_of(session: Session, shown: Shown, row: Any) -> dict[str, Any]:
     """The body of one row that is at hand already."""
     return {
-        name: value.of(session, row) if isinstance(value, (Loaded, Computed)) else getattr(row, value.key)
+        name: value.of(session, row) if isinstance(value, _NO_COLUMN) else getattr(row, value.key)
         for name, value in shown.items()
     }
 
@@ -95,7 +119,7 @@ def schema_of_shown(shown: Shown) -> dict[str, Any]:
     """The JSON Schema of a body."""
     return object_schema(
         **{
-            name: value.schema if isinstance(value, (Loaded, Computed)) else json_schema_of_column(_column(value))
+            name: value.schema if isinstance(value, _NO_COLUMN) else json_schema_of_column(_column(value))
             for name, value in shown.items()
         }
     )
