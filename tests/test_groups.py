@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from guywire import hookimpl
 from guywire.app import create_app
 from guywire.db import reading, writing
-from guywire.events import ConfigsStale, DeviceGroupChanged, GroupTemplatesChanged
+from guywire.events import ConfigCreated, ConfigsStale, DeviceGroupChanged, GroupTemplatesChanged
 from guywire.interfaces import CertificateLookup
 from guywire.models import Device
 from guywire.settings import SettingInvalid
@@ -49,7 +49,7 @@ def heard():
 @pytest.fixture
 def plugins(certificates, heard):
     def after_commit(event):
-        if isinstance(event, (DeviceGroupChanged, GroupTemplatesChanged, ConfigsStale)):
+        if isinstance(event, (ConfigCreated, DeviceGroupChanged, GroupTemplatesChanged, ConfigsStale)):
             heard.append(event)
 
     plugin = types.SimpleNamespace(
@@ -277,7 +277,7 @@ def test_devices_follow_the_templates_of_their_group(admin, organization, make_g
 
 
 def test_devices_without_configuration_get_one_when_their_group_gets_templates(
-    admin, organization, make_group, make_bare, router
+    admin, organization, make_group, make_bare, router, heard
 ):
     group = make_group()
     bare, idle = make_bare(group, 1), make_bare(group, 2)
@@ -294,6 +294,8 @@ def test_devices_without_configuration_get_one_when_their_group_gets_templates(
     assert detail["templates"] == ids(template, *reversed(required), default)
     assert (detail["backend"], detail["status"], detail["context"], detail["config"]) == (OPENWRT, "modified", {}, {})
     assert templates_of(admin, idle) is None
+    [created] = [event for event in heard if isinstance(event, ConfigCreated)]
+    assert created.device_id == UUID(bare["id"])
     router(bare).apply()
     assert admin.state(bare)["status"] == "applied"
     # It is a configuration like any other.

@@ -95,8 +95,12 @@ def _apply(session: Session, runtime: Runtime, device: Device, given: dict[str, 
     for name, value in given.items():
         setattr(device, _COLUMNS.get(name, name), None if name in ADDRESSES and value == "" else value)
     device.modified = now
+    is_generated = not device.key
+    if is_generated:
+        with session.no_autoflush:
+            device.key = devices.generate_key(session, device, runtime.settings.consistent_registration)
     taken = devices.conflicts(session, device)
-    if "key" in taken:
+    if "key" in taken and not is_generated:
         raise Invalid(_SAME_KEY)
     if "mac_address" in taken:
         raise Invalid({NON_FIELD: ["The fields mac_address, organization must make a unique set."]})
@@ -105,11 +109,9 @@ def _apply(session: Session, runtime: Runtime, device: Device, given: dict[str, 
         raise Invalid({MODEL: ["Device with this Name and Organization already exists."]})
     if "hardware_id" in taken:
         raise Invalid({MODEL: ["Device with this Hardware id and Organization already exists."]})
-    if not device.key:
-        with session.no_autoflush:
-            device.key = devices.generate_key(session, device, runtime.settings.consistent_registration)
-        if "key" in devices.conflicts(session, device):
-            raise Invalid(_SAME_KEY)
+    # A key that was made of the address tells no more than the address, as long as that is free.
+    if "key" in taken:
+        raise Invalid(_SAME_KEY)
 
 
 def _require_group_of_organization(session: Session, device: Device) -> None:

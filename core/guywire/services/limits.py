@@ -30,9 +30,7 @@ def claim_place(session: Session, organization_id: uuid.UUID) -> None:
     count = sa.select(sa.func.count()).select_from(Device).where(Device.organization_id == organization_id)
     if allowed is None or 0 < allowed <= (session.scalar(count) or 0):
         name = session.scalar(sa.select(Organization.name).where(Organization.id == organization_id))
-        raise DeviceLimitReached(
-            f"The maximum amount of allowed devices has been reached for organization {name}."
-        )
+        raise DeviceLimitReached(f"The maximum amount of allowed devices has been reached for organization {name}.")
 
 
 def _limit(organization_id: uuid.UUID) -> Any:
