@@ -14,7 +14,7 @@ from guywire.runtime import Runtime
 from guywire.security import add_member
 from guywire.services.accounts import create_user
 from guywire.testing import Client
-from webtest import TestApp
+from webtest import TestApp, Upload
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 API = "/api/v1/controller/"
@@ -43,9 +43,9 @@ class Browser:
         assert page.content_type == "text/html"
         return page
 
-    def follow(self, page: Any, text: str) -> Any:
+    def follow(self, page: Any, text: str, status: int = 200) -> Any:
         [path] = {each["href"] for each in page.html.main.find_all("a") if text in each.text}
-        return self.app.get(urljoin(page.request.url, path), headers=BROWSER, status=200)
+        return self.app.get(urljoin(page.request.url, path), headers=BROWSER, status=status)
 
     @staticmethod
     def form(page: Any, button: str, method: str | None = None) -> Any:
@@ -198,6 +198,38 @@ def test_a_device_may_be_made_without_configuration(browser: Browser, admin: Cli
     # Changing its name does not give it one.
     browser.send(browser.open(f"device/{device['id']}/"), "Save", 200, name="renamed")
     assert admin.get(f"device/{device['id']}/")["config"] is None
+
+
+def test_whatever_can_be_done_has_a_form(browser: Browser, admin: Client, organization: str) -> None:
+    template = admin.make_template(organization, "lan")
+    page = browser.follow(browser.open(f"template/{template['id']}/"), "Clone", 405)
+    assert not page.html.find(role="alert"), "that it cannot be read is no mistake of the user's"
+    # What is left empty is left out.
+    page = browser.form(page, "Send").submit(headers=BROWSER, status=201)
+    assert "lan (Clone)" in page.html.find("pre").text
+    page = browser.follow(browser.open(f"template/{template['id']}/"), "Tags")
+    page = browser.send(page, "Save", 200, tags="mesh core")
+    assert admin.get(f"template/{template['id']}/")["tags"] == ["core", "mesh"]
+
+    device = admin.make_device(organization)
+    path = f"device/{device['id']}/"
+    page = browser.open(path)
+    assert not page.html.find("button", string="Activate"), "it is active"
+    browser.form(page, "Deactivate").submit(headers=BROWSER, status=200)
+    page = browser.open(f"{path}activate/", status=405)
+    page = browser.form(page, "Activate").submit(headers=BROWSER, status=200)
+    assert browser.follow(page, "Go on").html.h1.text.startswith("router")
+
+    # Files, too.
+    page = browser.open("device/?name=rou")
+    exported = browser.follow(page, "Export").body
+    assert b"router" in exported
+    form = browser.form(browser.follow(page, "Import", 405), "Send")
+    page = form.submit(headers=BROWSER, status=400)
+    assert "This field is required." in page.html.find(id="field-file-about").text
+    form["file"] = Upload("devices.csv", exported.replace(b"router", b"renamed"))
+    assert '"updated": 1' in form.submit(headers=BROWSER, status=200).html.find("pre").text
+    assert admin.get(path)["name"] == "renamed"
 
 
 def test_the_raw_editor_sends_what_is_in_it(browser: Browser, admin: Client, organization: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -30,7 +31,10 @@ deactivation = _service("deactivate", "Takes a device out of service.")
 configuration = _service("configuration", "The archive that the device should have.")
 state = _service("state", "How far the device's configuration has got, and why.")
 
-_CHANGED = Operation(permission="add_device", answer=DeviceResource)
+_ACTIVATION = Operation(
+    permission="add_device", answer=DeviceResource, applies=lambda device: bool(device["is_deactivated"])
+)
+_DEACTIVATION = replace(_ACTIVATION, applies=lambda device: not device["is_deactivated"])
 
 _MOMENT = {"type": "string", "format": "date-time"}
 _STAGE: dict[str, dict[str, Any]] = {
@@ -51,7 +55,7 @@ _STATE = object_schema(
 )
 
 
-@activation.post(operation=_CHANGED)
+@activation.post(operation=_ACTIVATION)
 def activate(request: Request) -> dict[str, Any]:
     """The device gets its automatic templates back; its former own configuration is gone."""
     resource = DeviceResource(request)
@@ -66,7 +70,7 @@ def activate(request: Request) -> dict[str, Any]:
     return resource.represent(device)
 
 
-@deactivation.post(operation=_CHANGED)
+@deactivation.post(operation=_DEACTIVATION)
 def deactivate(request: Request) -> dict[str, Any]:
     """The device's configuration is emptied; it is deactivated once the device has reported that."""
     resource = DeviceResource(request)

@@ -9,6 +9,7 @@ from guywire.errors import NotAcceptable, NotFound
 JSON = "application/json"
 HTML = "text/html"
 
+_ANYTHING = ("", "*/*", JSON)
 _FORMATS = {"json": [JSON], "api": [HTML], None: [JSON, HTML]}
 
 
@@ -18,6 +19,8 @@ def negotiate(request: Request) -> str:
     ``?format=json`` and ``?format=api`` leave one of them. Raises NotFound for another format, NotAcceptable for an
     Accept header that allows none.
     """
+    if request.environ.get("HTTP_ACCEPT", "") in _ANYTHING and "format" not in request.environ.get("QUERY_STRING", ""):
+        return JSON
     offers = _FORMATS.get(request.GET.get("format"))
     if offers is None:
         raise NotFound()

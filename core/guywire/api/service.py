@@ -27,7 +27,8 @@ class Operation:
     gives (with ``page``: a page of them), ``permission`` the name of the permission that it needs (None: none but
     being somebody) and ``manager`` whether one has to manage an organization, ``parameters`` its query parameters,
     ``errors`` the statuses that it may answer besides the usual ones. ``sends`` and ``takes`` are media types, where
-    they are not JSON (and forms).
+    they are not JSON (and forms). ``applies`` says of an object's body whether the operation makes sense for it now
+    (None: always).
     """
 
     body: type[Schema] | None = None
@@ -41,6 +42,7 @@ class Operation:
     errors: tuple[int, ...] = ()
     sends: str = JSON
     takes: tuple[str, ...] = ()
+    applies: Callable[[Mapping[str, Any]], bool] | None = None
 
     def allows(self, identity: Identity | None) -> bool:
         """Whether the user has the permission that the operation needs, whatever the object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
@@ -35,6 +36,16 @@ def answer_page(request: Request, response: Any) -> Response:
         return _Answer(request, response, session).page()
 
 
+@dataclass(frozen=True, slots=True)
+class Related:
+    """A service below the one of a page: a link, to a download or not, or a button that ``acts`` at once."""
+
+    path: str
+    title: str
+    downloads: bool
+    acts: bool
+
+
 class _Answer:
     def __init__(self, request: Request, response: Any, session: Any) -> None:
         self.request = request
@@ -66,7 +77,7 @@ class _Answer:
             description=description_of(self.service) if self.service else "",
             crumbs=crumbs,
             phrase=f"{self.status} {HTTPStatus(self.status).phrase}",
-            failed=self.status >= 400,
+            failed=self.status >= 400 and not self._only_acts(),
             problem=self._problem(),
             notice=self._notice(),
             method=self.request.method,
@@ -79,6 +90,7 @@ class _Answer:
             deletable=self._offers("DELETE"),
             options=self.identity is not None and self.service is not None,
             related=self._related(),
+            acts=self._only_acts() and self.service is not None and self.service.operations["POST"].body is None,
             formats="GET" in self.service.operations if self.service else False,
             json_url=self._json_url(),
         )
@@ -95,7 +107,13 @@ class _Answer:
         config = self.data.get("config") if isinstance(self.data, dict) else None
         return str(config.get("status") or "") if isinstance(config, dict) and "id" in self.data else ""
 
+    def _only_acts(self) -> bool:
+        """Whether somebody opened the address of something that can only be done: there is its form, then."""
+        return self.status == 405 and self.request.method == "GET" and self._offers("POST")
+
     def _problem(self) -> str:
+        if self._only_acts():
+            return ""
         detail = self.data.get("detail") if isinstance(self.data, dict) and self.status >= 400 else None
         return detail if isinstance(detail, str) else ""
 
@@ -110,7 +128,8 @@ class _Answer:
             path = self._detail_path()
             id = self.data.get("id") if isinstance(self.data, dict) else None
             return "It is created.", path.format(id) if path and id is not None else self.path
-        return "It is done.", None
+        is_own_page = self.service is not None and "GET" in self.service.operations
+        return "It is done.", None if is_own_page or len(above) < 2 else above[-2]
 
     def _json_url(self) -> str:
         query = [(key, value) for key, value in self.request.GET.items() if key != "format"]
@@ -140,18 +159,22 @@ class _Answer:
                 targets[member.name] = self.sitemap.detail_path(member.field.model)
         return targets
 
-    def _related(self) -> list[dict[str, Any]]:
-        """What else there is to see of an object, and to do with it."""
-        if self.service is None or self.status >= 300 or self.is_list or not self.path.endswith("/"):
+    def _related(self) -> list[Related]:
+        """What else there is to see of an object or a list, and to do with it."""
+        if self.service is None or self.status >= 300 or not isinstance(self.data, dict):
             return []
         found = []
         for other in self.sitemap.below(self.service):
             path = self.path + other.path[len(self.service.path) :]
-            get, post = other.operations.get("GET"), other.operations.get("POST")
-            if get is not None and get.allows(self.identity):
-                found.append({"path": path, "title": title_of(other), "download": get.sends != JSON, "post": False})
-            elif get is None and post is not None and post.body is None and post.allows(self.identity):
-                found.append({"path": path, "title": title_of(other), "download": False, "post": True})
+            method = next((each for each in ("GET", "POST") if each in other.operations), None)
+            operation = other.operations[method] if method else None
+            if operation is None or not operation.allows(self.identity):
+                continue
+            if operation.applies is None or operation.applies(self.data):
+                downloads = method == "GET" and operation.sends != JSON
+                query = f"?{self.request.query_string}" if downloads and self.request.query_string else ""
+                acts = method == "POST" and operation.body is None
+                found.append(Related(path + query, title_of(other), downloads, acts))
         return found
 
     # What can be done

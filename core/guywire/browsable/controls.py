@@ -162,6 +162,8 @@ class Maker:
             attributes["data-json"] = "object"
             value = value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
             attributes["rows"] = min(max(value.count("\n") + 2, 5), 18)
+        if described.kind == "words" and isinstance(value, list):
+            value = " ".join(value)
         if described.kind == "datetime":
             attributes["placeholder"] = "2026-01-31T13:45:00Z"
         return Control(

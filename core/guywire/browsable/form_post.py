@@ -2,14 +2,14 @@
 
 A form's own fields begin with an underscore: ``_method`` is the method that is meant, ``_content`` with
 ``_content_type`` a whole body, ``_optional`` names a nested body that counts only if ``_include`` names it as well,
-``_absent`` a field that browsers leave out when nothing is chosen, with what that means as ``name=value``, and
-``_position.<field>.<value>`` where a chosen value stands.
+``_absent`` a field that browsers leave out when nothing is chosen, with what that means as ``name=value``,
+``_position.<field>.<value>`` where a chosen value stands, ``_file`` a field that counts only with a file in it, and
+with ``_sparse`` nothing counts that is empty.
 """
 
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import urlencode
 
 from pyramid.request import Request
 
@@ -45,8 +45,9 @@ def translate(request: Request) -> None:
         content = own["_content"]
         request.content_type = str(own.get("_content_type", "application/json"))
         request.body = content.encode() if isinstance(content, str) else content.value
-    elif request.content_type == _FORM:
-        request.body = urlencode(_arranged(sent)).encode()
+    else:
+        encoded = Request.blank("/", POST=_arranged(sent), content_type=request.content_type)
+        request.body, request.headers["Content-Type"] = encoded.body, encoded.headers["Content-Type"]
     request.method = method
 
 
@@ -55,7 +56,7 @@ def sent_form(request: Request) -> list[tuple[str, Any]] | None:
     return request.environ.get(_SENT)
 
 
-def _arranged(sent: list[tuple[str, Any]]) -> list[tuple[str, str]]:
+def _arranged(sent: list[tuple[str, Any]]) -> list[tuple[str, Any]]:
     """The fields that are meant, in the order that is meant."""
     own = [(name, value) for name, value in sent if name.startswith("_")]
     left_out = {value for name, value in own if name == "_optional"} - {
@@ -69,6 +70,8 @@ def _arranged(sent: list[tuple[str, Any]]) -> list[tuple[str, str]]:
         if name == "_absent" and field not in given:
             fields.append((field, meaning))
     fields = [(name, value) for name, value in fields if name.partition(".")[0] not in left_out]
+    empty = {value for name, value in own if name == "_file"} | ({*given} if ("_sparse", "1") in own else set())
+    fields = [(name, value) for name, value in fields if name not in empty or value not in ("", b"")]
     # Stable: fields without positions stay where they are among themselves, and only values of one field are compared.
     return sorted(fields, key=lambda pair: _position(positions.get(f"{pair[0]}.{pair[1]}")))
 

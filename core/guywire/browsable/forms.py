@@ -20,7 +20,10 @@ _TITLES = {"POST": "Create", "PUT": "Edit", "PATCH": "Edit"}
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """A form of a body: controls, and the same as raw JSON. ``methods`` are those of the raw editor's buttons."""
+    """A form of a body: controls, and the same as raw JSON. ``methods`` are those of the raw editor's buttons.
+
+    ``sparse``: what is left empty is not sent.
+    """
 
     title: str
     method: str
@@ -28,6 +31,7 @@ class Form:
     fields: Fieldset | None
     raw: str | None
     raw_first: bool = False
+    sparse: bool = False
 
 
 def form_of(
@@ -40,7 +44,8 @@ def form_of(
     methods = [method for method in methods if service.operations[method].body is not None]
     if not methods:
         return None
-    schema = service.operations[methods[0]].body
+    operation = service.operations[methods[0]]
+    schema = operation.body
     assert schema is not None
     values = data if isinstance(data, Mapping) else {}
     raw: str | None = json.dumps(writable(schema, values), indent=2, ensure_ascii=False)
@@ -48,9 +53,17 @@ def form_of(
     if sent is not None and content is None:
         # The object as it is is not at hand, and a raw body of something else would be a trap.
         values, raw = nested_values(sent, schema), None
-    fields = maker.fieldset(schema, values, errors, partial=methods[0] != "POST")
+    fields = maker.fieldset(schema, values, errors, partial=operation.partial or methods[0] != "POST")
     title = _TITLES[methods[0]] if service.resource is not None else service.title
-    return Form(title, methods[0], methods, fields, content if isinstance(content, str) else raw, content is not None)
+    return Form(
+        title,
+        methods[0],
+        methods,
+        fields,
+        content if isinstance(content, str) else raw,
+        raw_first=content is not None,
+        sparse=operation.partial and methods[0] == "POST",
+    )
 
 
 def writable(schema: type[Schema], values: Mapping[str, Any]) -> dict[str, Any]:

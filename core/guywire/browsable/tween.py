@@ -37,7 +37,7 @@ def factory(handler: Callable[[Request], Any], registry: Registry) -> Callable[[
         if request.environ["PATH_INFO"].startswith(API):
             if _is_for_a_page(request, response):
                 response = _page_of(request, response)
-            response.vary = (*(response.vary or ()), "Accept", "Cookie")
+            response.headers.setdefault("Vary", "Accept, Cookie")
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
         return response

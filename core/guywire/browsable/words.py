@@ -21,7 +21,7 @@ def title_of(service: APIService) -> str:
         plural, colon, _ = (service.resource.__doc__ or "").strip().partition(":")
         if colon and len(plural) < _TITLE:
             return plural
-    if service.resource is None and "{" in service.path:
+    if "}/" in service.path and not service.path.endswith("}/"):
         return service.path.rstrip("/").rpartition("/")[2].replace("-", " ").capitalize()
     return service.title
 
