@@ -84,7 +84,10 @@ def load_plugins(builtin: Iterable[tuple[str, Any]], blocked: Iterable[str] = ()
     blocked = set(blocked)
     host.blocked = frozenset(blocked)
     if CORE in blocked:
-        raise PluginError(f"guywire.plugins.blocked: {CORE!r} cannot be blocked")
+        raise PluginError(
+            f"guywire.plugins.blocked: {CORE!r} cannot be blocked: it is guywire itself, which all plugins plug into; "
+            "take it off the list (`guywire plugins INI` then shows the names that may stand there)"
+        )
     candidates = [*builtin, *_installed(blocked), *extra]
     for name, plugin in candidates:
         if name in blocked:

@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from guywire.interfaces import JSONObject
 
@@ -104,6 +105,9 @@ class Settings:
         if port := environ.get("GUYWIRE_HTTP_PORT"):
             given["http_port"] = _integer("GUYWIRE_HTTP_PORT", port)
         settings = cls(**given)
+        if settings.smtp_url and not _is_smtp_url(settings.smtp_url):
+            # Not quoted: there may be a password in it.
+            raise SettingInvalid("guywire.smtp_url: not of the form smtp://user:password@host:port (or smtps://)")
         if settings.log_format not in ("console", "json"):
             raise SettingInvalid(f"guywire.log_format: {settings.log_format!r} is neither 'console' nor 'json'")
         return settings
@@ -117,6 +121,14 @@ def _ini_key(name: str) -> str:
 
 def _is_sqlite_file(url: str) -> bool:
     return not url or (url.startswith("sqlite:///") and ":memory:" not in url)
+
+
+def _is_smtp_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("smtp", "smtps") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
 
 
 def _text(key: str, text: str) -> str:

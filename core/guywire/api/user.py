@@ -81,11 +81,9 @@ class UserResource(Resource):
             # Nobody would see this user any more, the one who made it included.
             raise Invalid({"organization_users": [REQUIRED]})
         self._check(fields, None)
-        email, verified = fields.pop("email"), fields.pop("email_verified", False)
         groups, memberships = fields.pop("groups", []), fields.pop("organization_users", None)
         user = create_user(self.session, self.now, **fields)
         user.groups = users.groups_of(self.session, groups)
-        emails.set_email(self.session, user, email, verified=verified)
         self._join(user, memberships)
         return user
 

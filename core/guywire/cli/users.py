@@ -13,6 +13,7 @@ from guywire.db import writing
 from guywire.models import User
 from guywire.services.accounts import set_password
 from guywire.services.bootstrap import load_document
+from guywire.services.users import end_logins
 
 _password_option = click.option(
     "--password-stdin", is_flag=True, help="Read the password from the first line of standard input; do not ask."
@@ -64,7 +65,10 @@ def _refuse_existing(session: Any, username: str, email: str | None) -> None:
 @click.argument("username")
 @_password_option
 def passwd(ini: Ini, username: str, password_stdin: bool) -> None:
-    """Give the user USERNAME another password."""
+    """Give the user USERNAME another password.
+
+    What the old one opened ends: the sessions of browsers and the bearer token. API keys stay.
+    """
     with opened(ini) as runtime:
         require_migrated(runtime, ini)
         with runtime.session_factory() as session:
@@ -74,6 +78,7 @@ def passwd(ini: Ini, username: str, password_stdin: bool) -> None:
         with writing(runtime.session_factory) as session:
             found = session.scalars(sa.select(User).where(User.username == username)).one()
             set_password(found, password, runtime.clock())
+            end_logins(session, found.id)
     click.echo(f"user {username}: password changed")
 
 

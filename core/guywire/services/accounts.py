@@ -16,6 +16,7 @@ from guywire.models.organization import generate_shared_secret
 from guywire.passwords import hash_password, pretend_to_verify, verify_password
 from guywire.sealing import KeyRing
 from guywire.security import may_log_in
+from guywire.services.emails import set_email
 
 TOKEN_PURPOSE = "token.key"
 SECRET_PURPOSE = "organization_config_settings.shared_secret"
@@ -100,13 +101,24 @@ def _is_in_grace(secret_hash: str, now: datetime) -> Any:
     )
 
 
-def create_user(session: Session, now: datetime, *, username: str, password: str | None, **fields: object) -> User:
+def create_user(
+    session: Session,
+    now: datetime,
+    *,
+    username: str,
+    password: str | None,
+    email: str | None = None,
+    email_verified: bool = False,
+    **fields: object,
+) -> User:
     """A user; without a password nobody can log in as them."""
     user = User(username=username, date_joined=now, **fields)
     if password is not None:
         set_password(user, password, now)
     session.add(user)
     session.flush()
+    if email is not None:
+        set_email(session, user, email, verified=email_verified)
     return user
 
 

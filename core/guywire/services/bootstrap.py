@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Mapping
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-import yaml
 from sqlalchemy.orm import Session
 
-from guywire.models import Group, Organization, User
+from guywire.models import Group, Organization, Token, User
 from guywire.passwords import verify_password
 from guywire.sealing import KeyRing
 from guywire.security import add_member
+from guywire.services import emails
 from guywire.services.accounts import (
+    TOKEN_PURPOSE,
     create_organization,
     create_user,
+    is_secret_taken,
     set_password,
     set_shared_secret,
     token_of,
 )
+from guywire.services.bootstrap_document import ORGANIZATION, USER, BootstrapInvalid, entries, read_document
 from guywire.services.status import dependents_of_organization, mark_stale
 
-_ORGANIZATION_KEYS = {"id", "name", "slug", "is_active", "registration_enabled", "shared_secret", "context"}
-_USER_KEYS = {"id", "username", "email", "password", "is_superuser", "token", "groups", "manager_of"}
-
-
-class BootstrapInvalid(Exception):
-    """A document that cannot be loaded; the text says where and why. Nothing was kept."""
-
-
-def read_document(path: Path) -> dict[str, Any]:
-    """The document in a YAML or JSON file. Raises BootstrapInvalid."""
-    try:
-        text = path.read_text()
-        document = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise BootstrapInvalid(f"{path}: {error}") from None
-    if not isinstance(document, dict):
-        raise BootstrapInvalid(f"{path}: not a mapping with the keys organizations and users")
-    return document
+__all__ = ["BootstrapInvalid", "load_document", "read_document"]
 
 
 def load_document(session: Session, key_ring: KeyRing, document: Mapping[str, Any], now: datetime) -> list[str]:
@@ -55,50 +39,30 @@ def load_document(session: Session, key_ring: KeyRing, document: Mapping[str, An
     if unknown:
         raise BootstrapInvalid(f"unknown keys: {', '.join(sorted(unknown))}")
     lines = []
-    for slug, fields in _entries(document, "organizations", _ORGANIZATION_KEYS):
+    for slug, fields in entries(document, "organizations", ORGANIZATION):
         lines += _load_organization(session, key_ring, slug, fields, now)
-    for username, fields in _entries(document, "users", _USER_KEYS):
+    for username, fields in entries(document, "users", USER):
         lines += _load_user(session, key_ring, username, fields, now)
     return lines
 
 
-def _entries(document: Mapping[str, Any], section: str, known: set[str]) -> list[tuple[str, dict[str, Any]]]:
-    entries = document.get(section) or {}
-    if not isinstance(entries, dict):
-        raise BootstrapInvalid(f"{section}: not a mapping from names to fields")
-    checked = []
-    for name, fields in entries.items():
-        fields = fields or {}
-        if not isinstance(fields, dict):
-            raise BootstrapInvalid(f"{section}.{name}: not a mapping of fields")
-        unknown = set(fields) - known
-        if unknown:
-            raise BootstrapInvalid(f"{section}.{name}: unknown fields: {', '.join(sorted(unknown))}")
-        checked.append((str(name), fields))
-    return checked
-
-
-def _identifier(where: str, text: Any) -> uuid.UUID | None:
-    try:
-        return None if text is None else uuid.UUID(str(text))
-    except ValueError:
-        raise BootstrapInvalid(f"{where}.id: {text!r} is not a UUID") from None
+def _identifier(fields: Mapping[str, Any]) -> uuid.UUID | None:
+    return uuid.UUID(str(fields["id"])) if "id" in fields else None
 
 
 def _load_organization(
     session: Session, key_ring: KeyRing, slug: str, fields: dict[str, Any], now: datetime
 ) -> list[str]:
     where = f"organizations.{slug}"
-    organization_id = _identifier(where, fields.get("id"))
+    organization_id = _identifier(fields)
     slug = fields.get("slug", slug)
     organization = session.scalars(sa.select(Organization).where(Organization.slug == slug)).first()
     secret = fields.get("shared_secret")
-    if secret is not None and (
-        not isinstance(secret, str) or not 0 < len(secret) <= 32 or set(secret) & set(" ./\t\n")
-    ):
-        raise BootstrapInvalid(f"{where}.shared_secret: at most 32 characters without spaces, dots and slashes")
-    if not isinstance(fields.get("context", {}), dict):
-        raise BootstrapInvalid(f"{where}.context: not a mapping of variables")
+    own_id = organization.id if organization is not None else None
+    if secret is not None and is_secret_taken(session, key_ring, secret, now, own_id):
+        raise BootstrapInvalid(f"{where}.shared_secret: another organization has it")
+    if organization is None and organization_id is not None and session.get(Organization, organization_id) is not None:
+        raise BootstrapInvalid(f"{where}.id: another organization has it")
     if organization is None:
         create_organization(
             session,
@@ -134,33 +98,49 @@ def _load_organization(
 
 def _load_user(session: Session, key_ring: KeyRing, username: str, fields: dict[str, Any], now: datetime) -> list[str]:
     where = f"users.{username}"
-    user_id = _identifier(where, fields.get("id"))
+    user_id = _identifier(fields)
     username = fields.get("username", username)
     user = session.scalars(sa.select(User).where(User.username == username)).first()
     created = user is None
     password = fields.get("password")
     if user is None:
+        if user_id is not None and session.get(User, user_id) is not None:
+            raise BootstrapInvalid(f"{where}.id: another user has it")
         user = create_user(session, now, id=user_id or uuid.uuid4(), username=username, password=password)
     elif user_id is not None and user_id != user.id:
         raise BootstrapInvalid(f"{where}.id: the user exists with the id {user.id}")
     elif password is not None and not verify_password(password, user.password):
         set_password(user, password, now)
-    for name in ("email", "is_superuser"):
-        if name in fields and getattr(user, name) != fields[name]:
-            setattr(user, name, fields[name])
+    changed = _set_email(session, where, user, fields["email"] or None) if "email" in fields else False
+    if "is_superuser" in fields and user.is_superuser != fields["is_superuser"]:
+        user.is_superuser = fields["is_superuser"]
     groups = [_group(session, where, name) for name in fields.get("groups", ())]
     for group in groups:
         if group not in user.groups:
             user.groups.append(group)
-    changed = bool(session.dirty)
+    changed |= bool(session.dirty)
     session.flush()
     for slug in fields.get("manager_of", ()):
         changed |= _make_manager(session, where, user, slug)
     if (token := fields.get("token")) is not None:
-        if not isinstance(token, str) or not token.isalnum():
-            raise BootstrapInvalid(f"{where}.token: letters and digits only")
+        _require_free_token(session, key_ring, where, user, token)
         token_of(session, key_ring, user, now, key=token)
     return [f"user {username}: created"] if created else [f"user {username}: changed"] if changed else []
+
+
+def _set_email(session: Session, where: str, user: User, email: str | None) -> bool:
+    if email == user.email:
+        return False
+    if email is not None and emails.is_taken(session, email, user.id):
+        raise BootstrapInvalid(f"{where}.email: another user has it")
+    emails.set_email(session, user, email)
+    return True
+
+
+def _require_free_token(session: Session, key_ring: KeyRing, where: str, user: User, token: str) -> None:
+    key_hash = key_ring.lookup_hash(token, TOKEN_PURPOSE)
+    if session.scalar(sa.select(Token.user_id).where(Token.key_hash == key_hash, Token.user_id != user.id)) is not None:
+        raise BootstrapInvalid(f"{where}.token: another user has it")
 
 
 def _group(session: Session, where: str, name: str) -> Group:

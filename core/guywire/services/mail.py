@@ -16,7 +16,7 @@ _TIMEOUT = 30
 
 
 def deliver(settings: Settings, to: str, subject: str, text: str) -> None:
-    """Hand a mail in. It takes its time: only jobs do this. Raises OSError or smtplib.SMTPException.
+    """Hand a mail in. It takes its time: only jobs do this. Raises OSError (smtplib's errors are such).
 
     Without ``guywire.smtp_url`` the whole mail goes to the log, secrets included: that is how one tries things out.
     """
@@ -34,7 +34,12 @@ def deliver(settings: Settings, to: str, subject: str, text: str) -> None:
         if not is_tls and server.has_extn("starttls"):
             server.starttls(context=ssl.create_default_context())
             server.ehlo()
+            is_tls = True
         if url.username:
+            if not is_tls:
+                raise smtplib.SMTPException(
+                    "guywire.smtp_url has a password, but the server offers no TLS to send it by"
+                )
             server.login(unquote(url.username), unquote(url.password or ""))
         server.send_message(message)
     log.info("mail sent: subject=%s", subject)
