@@ -16,16 +16,16 @@ _FORMATS = {"json": [JSON], "api": [HTML], None: [JSON, HTML]}
 def negotiate(request: Request) -> str:
     """The media type that the client prefers: JSON unless it likes HTML better, as browsers do.
 
-    ``?format=json`` and ``?format=api`` leave one of them. Raises NotFound for another format, NotAcceptable for an
-    Accept header that allows none.
+    With ``?format=json`` it is JSON whatever the client accepts, with ``?format=api`` it is a page. Raises NotFound
+    for another format, NotAcceptable for an Accept header that allows nothing that there is.
     """
     if request.environ.get("HTTP_ACCEPT", "") in _ANYTHING and "format" not in request.environ.get("QUERY_STRING", ""):
         return JSON
-    offers = _FORMATS.get(request.GET.get("format"))
+    offers = _FORMATS.get(request.GET.get("format") or None)
     if offers is None:
         raise NotFound()
     accept = request.accept
-    if not accept.parsed:  # none, an empty one, or one that cannot be understood
+    if offers == [JSON] or not accept.parsed:  # none, an empty one, or one that cannot be understood
         return offers[0]
     if acceptable := accept.acceptable_offers(offers):
         best: str = acceptable[0][0]
