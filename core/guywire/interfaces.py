@@ -316,6 +316,14 @@ class AddressFacts:
     address: str
 
 
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a VPN server is: the subnet that an operator chose for it, and its own address there (None: none yet)."""
+
+    subnet: SubnetFacts
+    address: AddressFacts | None
+
+
 class AddressUnavailable(Exception):
     """An address that cannot be had; the text is a sentence for users."""
 
@@ -333,6 +341,18 @@ class AddressProvider(Protocol):
 
     def addresses(self, session: Session, ids: Sequence[UUID]) -> Mapping[UUID, AddressFacts]:
         """Addresses by id; those that do not exist are left out."""
+
+    def servers(self, session: Session, vpn_ids: Sequence[UUID]) -> Mapping[UUID, ServerAddress]:
+        """Where VPN servers are, by the server's id; those without a subnet are left out."""
+
+    def provision_server(self, session: Session, vpn_id: UUID, purpose: str, now: datetime) -> ServerAddress | None:
+        """Let a VPN server have an address of its subnet, the next free one unless it has one; None without subnet.
+
+        Raises AddressUnavailable.
+        """
+
+    def release_server(self, session: Session, vpn_id: UUID) -> None:
+        """Free the address of a VPN server, which keeps its subnet."""
 
     def allocate(
         self, session: Session, subnet_id: UUID, purposes: Sequence[str], now: datetime
