@@ -14,6 +14,7 @@ from guywire.openapi.schemas import Components, closed
 from guywire.openapi.words import summary_and_description
 
 _SAFE = ("GET",)
+_BYTES = {"type": "string", "format": "binary"}
 _Requirement = dict[str, list[str]]
 _BEARER: _Requirement = {"bearer": []}
 _SESSION: _Requirement = {"session": []}
@@ -135,16 +136,14 @@ def _success(endpoint: Endpoint, operation: Operation, components: Components) -
 
 def _answer(operation: Operation, components: Components) -> dict[str, Any]:
     answer = operation.answer
-    if operation.sends.startswith("text/"):
-        return {"type": "string"}
-    if operation.sends != JSON:
-        return {"type": "string", "format": "binary"}
+    if answer is None:
+        return {"type": "string"} if operation.sends.startswith("text/") else _BYTES if operation.sends != JSON else {}
     if isinstance(answer, type):
         if operation.page:
             return components.page(answer)
         is_new = operation.status == HTTPStatus.CREATED
         return components.shown(answer, detail=not is_new, new=is_new)
-    return closed(answer) if answer is not None else {}
+    return dict(closed(answer))
 
 
 def _security(endpoint: Endpoint) -> list[dict[str, Any]]:

@@ -163,6 +163,7 @@ class Components:
 
     def _shown(self, resource: Any, shown: Shown) -> JSONSchema:
         schema = closed(schema_of_shown(shown))
+        schema["required"] = [name for name in schema["required"] if name not in resource.hidden]
         for member in members(resource.schema):
             if member.name in schema["properties"]:
                 schema["properties"][member.name] |= _words(member)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import orjson
@@ -20,6 +22,7 @@ PAGE = "/api/v1/docs/"
 YAML = "application/yaml"
 """Its registered media type (RFC 9512)."""
 
+_OPENAPI = {"type": "object", "additionalProperties": True}
 _VIEWS = {"docs_json": "/api/v1/docs.json", "docs_yaml": "/api/v1/docs.yaml", "docs": PAGE, "redoc": "/api/v1/redoc/"}
 _STATIC = f"static/openapi-{static_version('guywire.openapi')}"
 _NEVER_CHANGES = 365 * 24 * 3600
@@ -34,24 +37,41 @@ def includeme(config: Configurator) -> None:
         config.add_view(view, route_name=name, request_method=("GET", "HEAD"))
 
 
-def document_of(registry: Any) -> dict[str, Any]:
-    """The application's document, made when it is first asked for: everything is registered by then."""
-    found: dict[str, Any] | None = getattr(registry, "openapi_document", None)
+@dataclass(frozen=True)
+class Description:
+    """An application's description in each of its forms, which are made when they are first asked for."""
+
+    document: dict[str, Any]
+
+    @cached_property
+    def json(self) -> bytes:
+        """The document as JSON."""
+        return orjson.dumps(self.document)
+
+    @cached_property
+    def yaml(self) -> bytes:
+        """The document as YAML."""
+        return yaml.dump(self.document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).encode()
+
+
+def description_of(registry: Any) -> Description:
+    """The application's description, made when it is first asked for: everything is registered by then."""
+    found: Description | None = getattr(registry, "openapi_description", None)
     if found is None:
-        found = registry.openapi_document = build(registry)
+        found = registry.openapi_description = Description(build(registry))
     return found
 
 
-@described(Operation(answer={"type": "object", "additionalProperties": True}, errors=(401,)))
+@described(Operation(answer=_OPENAPI, errors=(401,)))
 def as_json(request: Request) -> Response:
     """The OpenAPI document of this very server as JSON."""
-    return _file(request, "openapi.json", orjson.dumps(_for_users(request)), JSON)
+    return _file(request, "openapi.json", _for_users(request).json, JSON)
 
 
-@described(Operation(sends=YAML, errors=(401,)))
+@described(Operation(answer=_OPENAPI, sends=YAML, errors=(401,)))
 def as_yaml(request: Request) -> Response:
     """The OpenAPI document of this very server as YAML."""
-    return _file(request, "openapi.yaml", _yaml(_for_users(request)), YAML)
+    return _file(request, "openapi.yaml", _for_users(request).yaml, YAML)
 
 
 @described(Operation(sends="text/html", errors=(401,)))
@@ -67,11 +87,11 @@ def to_page(request: Request) -> Response:
     return Response(status=301, location=PAGE)
 
 
-def _for_users(request: Request) -> dict[str, Any]:
-    """The document, for everybody who is somebody. Raises NotAuthenticated."""
+def _for_users(request: Request) -> Description:
+    """The description, for everybody who is somebody. Raises NotAuthenticated."""
     if request.identity is None:
         raise NotAuthenticated()
-    return document_of(request.registry)
+    return description_of(request.registry)
 
 
 def _file(request: Request, name: str, body: bytes, media_type: str) -> Response:
@@ -86,7 +106,3 @@ class _Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[mi
     @override
     def ignore_aliases(self, data: Any) -> bool:
         return True
-
-
-def _yaml(document: dict[str, Any]) -> bytes:
-    return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=120).encode()
