@@ -14,7 +14,7 @@ from guywire.runtime import Runtime
 from guywire.security import add_member
 from guywire.services.accounts import create_user
 from guywire.testing import Client
-from webtest import TestApp, Upload
+from webtest import TestApp, TestRequest, Upload
 
 BROWSER = {"Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"}
 API = "/api/v1/controller/"
@@ -125,6 +125,23 @@ def test_pages_have_the_status_and_the_headers_of_the_answer(
     assert page.headers["WWW-Authenticate"] == "Bearer"
     assert page.html.find("main").find("a", href="/accounts/login/?next=/api/v1/controller/template/%3Fpage%3D1")
     assert page.headers["X-Content-Type-Options"] == "nosniff"
+
+
+def test_what_no_page_can_be_made_of_is_answered_all_the_same(browser: Browser) -> None:
+    for path in ("/api/%ff/", f"{API}device/?name=%ff", f"{API}device/?format=%ff"):
+        answer = TestRequest.blank(path, headers=BROWSER).get_response(browser.app.app)
+        assert (answer.status_code, answer.content_type) == (400, "application/json")
+    for body, kind in [("x", "multipart/form-data"), ("_method=PUT&%ff=1", "application/x-www-form-urlencoded")]:
+        headers = {**BROWSER, "Content-Type": kind}
+        browser.app.post(f"{API}device/", body, headers=headers, status=403)
+    # No name in a part, a file where text is meant.
+    part = "--b\r\nContent-Disposition: form-data{}\r\n\r\n{}\r\n"
+    parts = [("", "x"), ('; name="_method"', "POST"), ('; name="_content"; filename="x"', "{}")]
+    token = browser.app.cookies["csrftoken"]
+    for rest in ([('; name="csrfmiddlewaretoken"', token)], [('; name="csrfmiddlewaretoken"; filename="t"', token)]):
+        body = "".join(part.format(*each) for each in [*parts, *rest]) + "--b--"
+        headers = {**BROWSER, "Content-Type": "multipart/form-data; boundary=b"}
+        browser.app.post(f"{API}device/", body, headers=headers, status=(400, 403))
 
 
 def test_downloads_are_no_pages(browser: Browser, admin: Client, organization: str) -> None:

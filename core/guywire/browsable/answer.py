@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlencode
 
 import orjson
 from pyramid.request import Request
@@ -54,7 +55,8 @@ class _Answer:
         self.data: Any = orjson.loads(response.body) if response.body else None
         self.sitemap: Sitemap = sitemap_of(request.registry)
         self.path: str = request.path
-        self.service: APIService | None = self.sitemap.at(self.path)
+        self.service: APIService | None = self.sitemap.at(request.path_info)
+        self.above = self.sitemap.above(request.path_info)
         self.identity = visitor(request)
         self.is_list = listing.is_list(self.data)
         self.maker = Maker(
@@ -64,9 +66,9 @@ class _Answer:
 
     def page(self) -> Response:
         status = 200 if self.status == 204 else self.status
-        crumbs = [(path, title_of(service)) for path, service in self.sitemap.above(self.path)]
+        crumbs = [(path, title_of(service)) for path, service in self.above]
         title = self._title()
-        if crumbs and crumbs[-1][0] == self.path:
+        if self.service is not None and crumbs:
             crumbs[-1] = (self.path, title)
         return render(
             self.request,
@@ -121,7 +123,7 @@ class _Answer:
         """What a form did, and where to go on."""
         if sent_form(self.request) is None or self.status >= 400 or self.request.method in ("GET", "OPTIONS"):
             return None
-        above = [path for path, _ in self.sitemap.above(self.path)]
+        above = [path for path, _ in self.above]
         if self.request.method == "DELETE":
             return "It is deleted.", above[-2] if len(above) > 1 else "/"
         if self.status == 201:
@@ -133,7 +135,7 @@ class _Answer:
 
     def _json_url(self) -> str:
         query = [(key, value) for key, value in self.request.GET.items() if key != "format"]
-        return self.request.current_route_path(_query=[*query, ("format", "json")]) if self.service else ""
+        return f"{self.path}?{urlencode([*query, ('format', 'json')])}"
 
     # Where it leads
 

@@ -31,10 +31,10 @@ def translate(request: Request) -> None:
     if not request.cookies.get(csrf.SESSION_COOKIE) or request.content_type not in (_FORM, "multipart/form-data"):
         return
     try:
-        sent = list(request.POST.items())
+        sent = [(name, value) for name, value in request.POST.items() if name is not None]
     except (ValueError, DeprecationWarning):  # the API says what is wrong with it
         return
-    own = {name: value for name, value in sent if name and name.startswith("_")}
+    own = {name: value for name, value in sent if name.startswith("_")}
     method = own.get("_method")
     if method not in METHODS:
         return

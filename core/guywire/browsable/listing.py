@@ -101,11 +101,11 @@ def pager_of(data: Mapping[str, Any], request: Request) -> Pager:
     """The pager of a page of a list."""
     shown = len(data["results"])
     page = request.GET.get("page", "1")
-    if data["next"] is None:
+    if data.get("next") is None:
         first = data["count"] - shown + 1
     else:
         first = (int(page) - 1) * shown + 1 if page.isdecimal() else 1
-    return Pager(data["count"], min(first, data["count"]), first + shown - 1, data["next"], data["previous"])
+    return Pager(data["count"], min(first, data["count"]), first + shown - 1, data.get("next"), data.get("previous"))
 
 
 def filters_of(service: APIService, request: Request, maker: Maker, errors: Any) -> list[Control]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 from pyramid.interfaces import IRoutesMapper
 from pyramid.registry import Registry
@@ -28,14 +29,14 @@ class Sitemap:
         return next((service for service, route in self._routes if route.match(path) is not None), None)
 
     def above(self, path: str) -> list[tuple[str, APIService]]:
-        """The services with a page that lie on the way to ``path``, from the outermost; its own is the last."""
+        """The services with a page that lie on the way to ``path``, with their addresses; its own is the last."""
         parts = path.strip("/").split("/")
         found = []
         for count in range(1, len(parts) + 1):
             prefix = "/" + "/".join(parts[:count]) + "/"
             service = self.at(prefix)
             if service is not None and (count == len(parts) or "GET" in service.operations):
-                found.append((prefix, service))
+                found.append((quote(prefix), service))
         return found
 
     def below(self, service: APIService) -> list[APIService]:

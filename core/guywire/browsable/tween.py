@@ -52,8 +52,8 @@ def _is_for_a_page(request: Request, response: Any) -> bool:
     if response.content_type != JSON or "Content-Disposition" in response.headers:
         return False
     try:
-        return negotiate(request) == HTML
-    except (APIError, UnicodeDecodeError):
+        return negotiate(request) == HTML and bool(request.path_info)
+    except (APIError, UnicodeDecodeError):  # of an address that is not UTF-8
         return False
 
 
