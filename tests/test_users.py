@@ -242,6 +242,8 @@ def test_managers_take_over_nobody_who_may_do_more_or_elsewhere(
             answer = administrator.request(method, path_of(user) + path, body, 403)
             assert "who may do more than you" in answer.json["detail"]
         assert admin.get(path_of(user)) == detail
+        # Where else somebody is a member is not told either.
+        assert administrator.get(path_of(user))["organization_users"] == both[:1]
         token_for(app, user["username"])
 
 

@@ -104,9 +104,13 @@ class UserResource(Resource):
         self._join(row, memberships)
 
     def _for_reader(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body without what its reader must not know: where else somebody is a member, for instance."""
         if not self.identity.is_superuser:
             for name in ONLY_FOR_SUPERUSERS:
                 body.pop(name, None)
+            body["organization_users"] = [
+                each for each in body["organization_users"] if self.identity.manages(each["organization"])
+            ]
         return body
 
     def _join(self, user: User, memberships: Memberships | None) -> None:
