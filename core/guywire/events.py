@@ -96,6 +96,11 @@ class ConfigsStale(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class VpnsStale(Event):
+    """The files of some VPN servers depend on something that changed and have to be rendered again."""
+
+
+@dataclass(frozen=True, slots=True)
 class CADeleting(Event):
     """A certificate authority is about to be deleted, with all of its certificates.
 

@@ -73,7 +73,7 @@ def create_runtime(
         session_factory=factory,
         host=host,
         registry=registry,
-        renderer=Renderer(registry.config_backends, settings.context),
+        renderer=Renderer(registry, settings.context),
         meta_data_schema=MetaDataSchema(settings.device_group_schema),
         queue=queue,
         clock=clock,

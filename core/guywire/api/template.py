@@ -227,7 +227,7 @@ def download_template(request: Request) -> Response:
     resource = TemplateResource(request)
     template = resource.row()
     try:
-        archive = resource.runtime.renderer.render_template(template)
+        archive = resource.runtime.renderer.render_template(template, {})
     except ConfigurationInvalid as invalid:
         # It was valid when it was saved: the global variables, or the backend, are other ones now.
         raise Invalid({MODEL: [str(invalid)]}) from None

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+
+from sqlalchemy.orm import Session
 
 from guywire.interfaces import JSONObject
 from guywire.models import Config, Device, Template
+from guywire.registry import Registry
+from guywire.services import vpn_clients
 
 
 def device_context(
@@ -16,9 +22,11 @@ def device_context(
     global_context: Mapping[str, Any],
     organization_context: Mapping[str, Any],
     group_context: Mapping[str, Any],
+    added: Mapping[str, Any] = {},
 ) -> JSONObject:
     """The variables of one device's configuration: the device's own win over ``system_context``."""
-    return system_context(device, templates, global_context, organization_context, group_context) | config.context
+    system = system_context(device, templates, global_context, organization_context, group_context, added)
+    return system | config.context
 
 
 def system_context(
@@ -27,11 +35,13 @@ def system_context(
     global_context: Mapping[str, Any],
     organization_context: Mapping[str, Any],
     group_context: Mapping[str, Any],
+    added: Mapping[str, Any] = {},
 ) -> JSONObject:
     """The variables that a device has without an operator having given them to it.
 
     From weak to strong: the templates' default values in order, what is known of the device, the global variables,
-    the organization's, the group's. (That is what the reference does; its documentation names another order.)
+    the organization's, the group's, those of ``added_context``. (That is what the reference does; its documentation
+    names another order.)
     """
     context: JSONObject = {}
     for template in templates:
@@ -40,9 +50,26 @@ def system_context(
     context |= global_context
     context |= organization_context
     context |= group_context
+    context |= added
     return context
 
 
-def template_context(default_values: Mapping[str, Any], global_context: Mapping[str, Any]) -> JSONObject:
-    """The variables that a template is validated and downloaded with: those of a device are not known."""
-    return {**default_values, **global_context}
+def added_context(session: Session, registry: Registry, config_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, JSONObject]:
+    """What configurations know of their VPN servers, and what plugins give to them, which wins."""
+    context: dict[uuid.UUID, JSONObject] = defaultdict(dict)
+    for config_id, values in vpn_clients.variables(session, registry, config_ids).items():
+        context[config_id] |= values
+    for _, give in registry.host.bound("config_context", session=session, config_ids=config_ids):
+        for config_id, values in (give() or {}).items():
+            context[config_id] |= values
+    return context
+
+
+def template_context(
+    default_values: Mapping[str, Any], global_context: Mapping[str, Any], of_server: Mapping[str, Any] = {}
+) -> JSONObject:
+    """The variables that a template is validated and downloaded with: those of a device are not known.
+
+    ``of_server`` are those of the VPN server whose clients it makes.
+    """
+    return {**default_values, **of_server, **global_context}

@@ -16,6 +16,7 @@ import orjson
 from guywire import archive
 from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid, JSONObject
 from guywire.models import Template
+from guywire.registry import Registry
 from guywire.services.context import template_context
 
 log = logging.getLogger(__name__)
@@ -53,16 +54,22 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Renderer:
-    """The backends by id and the global variables. A backend may be a stranger's: whatever it raises is an error of
-    the configuration, never of the request or the poll that happened to need it.
+    """The backends of the plugins and the global variables. A backend may be a stranger's: whatever it raises is an
+    error of the configuration, never of the request or the poll that happened to need it.
     """
 
-    backends: dict[str, ConfigBackend]
+    registry: Registry
     global_context: JSONObject
+
+    @property
+    def backends(self) -> dict[str, ConfigBackend]:
+        """The backends of configurations, by id."""
+        return self.registry.config_backends
 
     def fingerprint(self) -> str:
         """What else decides the bytes of all archives: the versions of the code and the global variables."""
-        packages = {type(backend).__module__.partition(".")[0] for backend in self.backends.values()}
+        backends = (*self.backends.values(), *self.registry.vpn_backends.values())
+        packages = {type(backend).__module__.partition(".")[0] for backend in backends}
         installed = packages_distributions()
         distributions = {"guywire", "netjsonconfig"}.union(*(installed.get(package, ()) for package in packages))
         versions = {name: version(name) for name in sorted(distributions)}
@@ -104,9 +111,12 @@ class Renderer:
         packed = None if digest == inputs.known_digest else archive.compress(tar)
         return Rendering(inputs, tar=tar, packed=packed, digest=digest)
 
-    def render_template(self, template: Template) -> bytes:
-        """The archive (tar.gz) of a template alone, with its own variables. Raises ConfigurationInvalid."""
-        context = template_context(template.default_values, self.global_context)
+    def render_template(self, template: Template, of_server: Mapping[str, Any]) -> bytes:
+        """The archive (tar.gz) of a template alone, with its own variables and those of its VPN server.
+
+        Raises ConfigurationInvalid.
+        """
+        context = template_context(template.default_values, self.global_context, of_server)
         return archive.compress(self._packed(template.backend, template.config, context))
 
     def _packed(

@@ -34,8 +34,8 @@ from guywire.models import (
     Template,
 )
 from guywire.plugin import inform, notify
-from guywire.services import status
-from guywire.services.context import device_context
+from guywire.services import status, vpn_clients
+from guywire.services.context import added_context, device_context
 from guywire.services.renderer import Inputs, Renderer, Rendering, with_hostname
 
 log = logging.getLogger(__name__)
@@ -92,6 +92,7 @@ def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.
     """What the given configurations are made of, in a handful of statements however many they are."""
     rows = session.execute(_INPUTS, {"config_ids": config_ids}).all()
     templates = templates_of(session, config_ids)
+    added = added_context(session, renderer.registry, config_ids)
     inputs = []
     for config, device, inputs_version, digest, organization_context, group_context in rows:
         layers = templates[config.id]
@@ -106,7 +107,13 @@ def read_inputs(session: Session, renderer: Renderer, config_ids: Sequence[uuid.
                 templates=[template.config for template in layers],
                 template_ids=[template.id for template in layers],
                 context=device_context(
-                    device, config, layers, renderer.global_context, organization_context, group_context or {}
+                    device,
+                    config,
+                    layers,
+                    renderer.global_context,
+                    organization_context,
+                    group_context or {},
+                    added.get(config.id, {}),
                 ),
                 device_os=device.os,
             )
@@ -186,7 +193,7 @@ def render_within(session: Session, renderer: Renderer, config: Config, now: dat
 
     Raises ConfigurationInvalid when the change cannot be rendered: the transaction should be rolled back then.
     """
-    rendering = _rendered(session, renderer, config)
+    rendering = _rendered(session, renderer, config, now)
     if rendering.error is not None:
         raise ConfigurationInvalid(rendering.error)
     return bool(store(session, [rendering], now, notify))
@@ -196,21 +203,31 @@ def render_anyway(session: Session, renderer: Renderer, config: Config, now: dat
     """``render_within`` for what a device says of itself: that stands even when nothing can be rendered of it. Its
     configuration may have been impossible before, which is not its fault.
     """
-    store(session, [_rendered(session, renderer, config)], now)
+    store(session, [_rendered(session, renderer, config, now)], now)
 
 
-def _rendered(session: Session, renderer: Renderer, config: Config) -> Rendering:
+def _rendered(session: Session, renderer: Renderer, config: Config, now: datetime) -> Rendering:
     session.flush()
     status.raise_inputs_version(session, [config.id])
+    errors = vpn_clients.synchronize(session, renderer.registry, [config.id], now)
     [inputs] = read_inputs(session, renderer, [config.id])
-    return renderer.render(inputs)
+    return _render(renderer, inputs, errors)
+
+
+def _render(renderer: Renderer, inputs: Inputs, errors: vpn_clients.Errors) -> Rendering:
+    error = errors.get(inputs.config_id)
+    return renderer.render(inputs) if error is None else Rendering(inputs, error=error)
 
 
 def refresh(factory: SessionFactory, renderer: Renderer, config_ids: Sequence[uuid.UUID], now: datetime) -> int:
-    """Render configurations: read, render without holding a transaction, store. Returns how many there were."""
+    """Render configurations: read, render without holding a transaction, store. Returns how many there were.
+
+    Before that, they become clients of the VPN servers that their templates name.
+    """
+    errors = vpn_clients.synchronize_all(factory, renderer.registry, config_ids, now)
     with reading(factory) as session:
         inputs = read_inputs(session, renderer, config_ids)
-    renderings = [renderer.render(each) for each in inputs]
+    renderings = [_render(renderer, each, errors) for each in inputs]
     with writing(factory) as session:
         store(session, renderings, now)
     return len(renderings)

@@ -132,7 +132,7 @@ def record_rendered(facts: Facts, version: int, checksum: str, digest: str, now:
 def record_failed(facts: Facts, version: int, error: str, template_id: uuid.UUID | None) -> None:
     """The inputs of ``version`` cannot be rendered: what was last good stays in service."""
     facts.rendered_version = version
-    facts.render_error, facts.render_error_template_id = _storable(error), template_id
+    facts.render_error, facts.render_error_template_id = storable(error), template_id
     facts.status = status_of(facts)
 
 
@@ -179,7 +179,7 @@ def record_activation(facts: Facts) -> None:
     facts.status = status_of(facts)
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """The text without what a database refuses. It may quote a configuration, and one that cannot be stored would
     keep all others that are rendered together with it from being stored.
     """

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from guywire.interfaces import JSONObject
 from guywire.models import Device, DeviceGroup, OrganizationConfigSettings
-from guywire.services.context import system_context
+from guywire.services.context import added_context, system_context
 from guywire.services.renderer import Renderer
 from guywire.services.rendering import templates_of
 
@@ -28,5 +28,6 @@ def variables_of(session: Session, renderer: Renderer, device: Device) -> Variab
     group = session.scalar(sa.select(DeviceGroup.context).where(DeviceGroup.id == device.group_id))
     config = device.config
     templates = [] if config is None else templates_of(session, [config.id])[config.id]
-    system = system_context(device, templates, renderer.global_context, organization or {}, group or {})
+    added = {} if config is None else added_context(session, renderer.registry, [config.id]).get(config.id, {})
+    system = system_context(device, templates, renderer.global_context, organization or {}, group or {}, added)
     return Variables(system, {} if config is None else config.context)
