@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from datetime import datetime
 
 import zope.sqlalchemy
@@ -76,8 +77,9 @@ class SecurityPolicy:
         if authorization is None and not key:
             return None
         runtime: Runtime = request.runtime
-        # Not in the request's session: that of an unsafe method waits for the write lock, which strangers must not.
-        with reading(runtime.session_factory) as session:
+        # The session of an unsafe method waits for the write lock, which strangers must not.
+        is_safe = request.method in SAFE_METHODS
+        with nullcontext(request.db) if is_safe else reading(runtime.session_factory) as session:
             if authorization is not None:
                 identity = self._tokens.identify(session, authorization, request.remote_addr, request.now)
                 if identity is not None:
@@ -87,7 +89,7 @@ class SecurityPolicy:
             user = sessions.user_of(session, runtime.key_ring, key, request.now)
             if user is None:
                 return None
-            if request.method not in SAFE_METHODS:
+            if not is_safe:
                 csrf.check(request)
             return identity_of(session, user)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
-from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -51,8 +50,8 @@ class Identity:
         return self.is_superuser or organization_id in self.managed_organizations
 
 
-def may_log_in(today: date) -> Any:
-    """SQL: the users who are active and whose account has not expired."""
+def may_log_in(today: Any) -> Any:
+    """SQL: the users who are active and whose account has not expired on the date ``today``."""
     return sa.and_(User.is_active, sa.or_(User.expiration_date.is_(None), User.expiration_date >= today))
 
 
