@@ -155,9 +155,8 @@ def inform(session: Session, event: Event) -> None:
 
 
 def _remember(session: Session, event: Event) -> None:
-    pending = session.info.setdefault(_EVENTS, [])
-    if event not in (known for known, _ in pending):
-        pending.append((event, session.get_nested_transaction()))
+    # By event: an edit may be about ten thousand devices.
+    session.info.setdefault(_EVENTS, {}).setdefault(event, session.get_nested_transaction())
 
 
 @sqlalchemy_events.listens_for(Session, "after_commit")
@@ -165,12 +164,12 @@ def _tell_committed(session: Session) -> None:
     savepoint = session.get_nested_transaction()
     if savepoint is not None:
         # Nothing is certain yet: what happened within it shares the fate of what is around it now.
-        pending = session.info.get(_EVENTS, ())
-        session.info[_EVENTS] = [
-            (event, _around(within) if within is savepoint else within) for event, within in pending
-        ]
+        pending = session.info.get(_EVENTS, {})
+        for event, within in pending.items():
+            if within is savepoint:
+                pending[event] = _around(within)
         return
-    for event, _ in session.info.pop(_EVENTS, ()):
+    for event in session.info.pop(_EVENTS, ()):
         host, jobs = session.info[_HOST]
         for plugin, tell in host.bound("after_commit", event=event, jobs=jobs):
             try:
@@ -182,11 +181,11 @@ def _tell_committed(session: Session) -> None:
 @sqlalchemy_events.listens_for(Session, "after_soft_rollback")
 def _forget(session: Session, previous: SessionTransaction) -> None:
     """What happened within a transaction or savepoint that is rolled back did not happen."""
-    pending = session.info.get(_EVENTS, ())
+    pending = session.info.get(_EVENTS, {})
     if previous.parent is None:
         session.info.pop(_EVENTS, None)
     elif previous.nested:
-        session.info[_EVENTS] = [(event, within) for event, within in pending if not _is_within(within, previous)]
+        session.info[_EVENTS] = {event: within for event, within in pending.items() if not _is_within(within, previous)}
 
 
 def _around(savepoint: SessionTransaction) -> SessionTransaction | None:

@@ -89,13 +89,16 @@ def _configs_in_service(group_id: uuid.UUID) -> Any:
 
 
 def _take(session: Session, group_id: uuid.UUID, template_ids: set[uuid.UUID]) -> None:
-    configs = _configs_in_service(group_id).where(Config.backend == Template.backend).correlate(Template)
-    taken = sa.exists().where(
-        Template.id == ConfigTemplate.template_id, ~Template.required, ConfigTemplate.config_id.in_(configs)
+    # For each row by its key: a list of all the group's configurations would be gone through again and again.
+    of_group = (
+        _configs_in_service(group_id)
+        .join(Template, Template.backend == Config.backend)
+        .where(Config.id == ConfigTemplate.config_id, Template.id == ConfigTemplate.template_id, ~Template.required)
+        .correlate(ConfigTemplate)
     )
     session.execute(
         sa.delete(ConfigTemplate)
-        .where(ConfigTemplate.template_id.in_(template_ids), taken)
+        .where(ConfigTemplate.template_id.in_(template_ids), of_group.exists())
         .execution_options(synchronize_session=False)
     )
 
