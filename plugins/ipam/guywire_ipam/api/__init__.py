@@ -1,0 +1,1 @@
+"""The REST API of subnets, addresses and division rules."""

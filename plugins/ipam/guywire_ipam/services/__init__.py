@@ -1,0 +1,1 @@
+"""What addresses and subnets do, as functions on a session."""

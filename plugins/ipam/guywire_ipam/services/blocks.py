@@ -1,0 +1,56 @@
+"""Finds free blocks of one size in a subnet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import sqlalchemy as sa
+from sqlalchemy.orm import Session
+
+from guywire_ipam.addresses import Network, last_of, parse_address, parse_network
+from guywire_ipam.models import IpAddress, Subnet
+
+
+def free_blocks(session: Session, master: Subnet, size: int) -> Iterator[Network]:
+    """Blocks of a prefix length that overlap no subnet and hold no address, in the order in which to take them.
+
+    First those behind the last subnet: they follow each other, and are found without looking at what is there. Then
+    the gaps that deleted ones left. The caller has locked the tree and takes what it is given.
+    """
+    network = master.network
+    end = session.scalar(sa.select(sa.func.max(Subnet.last_address)).where(Subnet.master_subnet_id == master.id))
+    last = None if end is None else parse_address(end)
+    behind = int(network.network_address) if last is None else int(last) + 1
+    for block in _blocks(network, size, behind, int(last_of(network)) + 1):
+        if not _holds_addresses(session, master, block):
+            yield block
+    if last is not None:
+        yield from _gaps(session, master, size)
+
+
+def _gaps(session: Session, master: Subnet, size: int) -> Iterator[Network]:
+    network = master.network
+    taken = sa.select(Subnet.first_address, Subnet.last_address).where(Subnet.master_subnet_id == master.id)
+    begin = int(network.network_address)
+    for first, last in session.execute(taken.order_by(Subnet.first_address)).all():
+        for block in _blocks(network, size, begin, int(parse_address(first))):
+            if not _holds_addresses(session, master, block):
+                yield block
+        begin = max(begin, int(parse_address(last)) + 1)
+
+
+def _blocks(network: Network, size: int, begin: int, end: int) -> Iterator[Network]:
+    """The blocks between two numbers of addresses, the second of which is outside."""
+    length = 1 << (network.max_prefixlen - size)
+    start = -(-begin // length) * length
+    kind = type(network.network_address)
+    while start + length <= end:
+        yield parse_network(f"{kind(start)}/{size}")
+        start += length
+
+
+def _holds_addresses(session: Session, master: Subnet, block: Network) -> bool:
+    query = sa.select(IpAddress.id).where(
+        IpAddress.root_id == master.root_id, IpAddress.ip_address.between(block.network_address, last_of(block))
+    )
+    return session.scalar(query.limit(1)) is not None

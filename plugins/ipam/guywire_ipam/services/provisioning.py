@@ -1,0 +1,31 @@
+"""The job that gives configurations what a division rule promises, however many they are."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from guywire.db import writing
+
+from guywire_ipam.models import SubnetDivisionRule
+from guywire_ipam.services import division
+
+PROVISION = "ipam.provision"
+
+BATCH = 100
+"""How many configurations get theirs in one transaction. Others who write wait for the longer of these."""
+
+
+def provision(runtime: Any, rule_id: str) -> None:
+    """Go through the configurations that the rule is for. Those that have everything are left alone."""
+    after = None
+    while True:
+        with writing(runtime.session_factory) as session:
+            rule = session.get(SubnetDivisionRule, UUID(rule_id))
+            if rule is None:
+                return
+            config_ids = division.config_ids_of(session, rule, after, BATCH)
+            if not config_ids:
+                return
+            division.provision(session, rule, config_ids, runtime.clock())
+            after = config_ids[-1]
