@@ -21,6 +21,7 @@ from guywire.builtin import BUILTIN
 from guywire.db import reading, writing
 from guywire.errors import APIError, Invalid
 from guywire.events import (
+    ConfigCreated,
     ConfigModified,
     ConfigStatusChanged,
     DeviceActivated,
@@ -277,10 +278,12 @@ def types_of(events):
 
 def test_a_plugin_hears_what_happens_before_the_commit_and_after_it(admin, organization, stranger, router):
     device = admin.make_device(organization)
-    assert stranger.events == stranger.committed == []
+    device_id, config_id = UUID(device["id"]), stranger.events[0].config_id
+    assert stranger.events == stranger.committed == [ConfigCreated(config_id, device_id)]
+    stranger.events.clear()
+    stranger.committed.clear()
     agent = router(device)
     agent.apply()
-    device_id, config_id = UUID(device["id"]), stranger.events[0].config_id
     applied = ConfigStatusChanged(config_id, device_id, "modified", "applied")
     assert stranger.events == stranger.committed == [applied]
     stranger.committed.clear()
@@ -299,6 +302,7 @@ def test_a_plugin_hears_what_happens_before_the_commit_and_after_it(admin, organ
 def test_a_veto_is_the_answer_and_undoes_everything(admin, organization, stranger, runtime):
     device = admin.make_device(organization, context={"kept": "x"})
     before = admin.get(f"device/{device['id']}/")
+    stranger.committed.clear()
     stranger.vetoes = (DeviceDeactivated,)
     assert admin.post(f"device/{device['id']}/deactivate/", status=418) == {"detail": "says the stranger"}
     assert admin.get(f"device/{device['id']}/") == before
@@ -419,6 +423,13 @@ def test_an_implementation_gets_only_the_arguments_that_it_names(admin, organiza
 
 def plugin(**functions):
     return types.SimpleNamespace(**{name: hookimpl(function) for name, function in functions.items()})
+
+
+@pytest.fixture(autouse=True)
+def _nothing_installed(request, monkeypatch):
+    """Only the plugins that a test names, where it starts no application."""
+    if "database_url" not in request.fixturenames:
+        monkeypatch.setattr(plugin_module, "entry_points", lambda group: [])
 
 
 def start(*plugins, blocked=()):
