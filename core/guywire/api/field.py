@@ -29,8 +29,8 @@ class Field(BeforeValidator):
     """The validator of one field, and what it accepts in words that machines and forms understand.
 
     ``kind`` is one of string, text (of several lines), email, url, slug, password, boolean, integer, date, datetime,
-    choice, object, reference, references, file. ``model`` is what a reference refers to, ``choices`` gives values and
-    labels.
+    choice, object, reference, references, words (a list; in a form, with spaces between them), file. ``model`` is what
+    a reference refers to, ``choices`` gives values and labels.
     """
 
     kind: str = "string"
