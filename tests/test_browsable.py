@@ -8,6 +8,7 @@ from uuid import UUID
 
 import pytest
 import sqlalchemy as sa
+from guywire.browsable.sitemap import sitemap_of
 from guywire.db import writing
 from guywire.models import Group, Organization, Permission, User, UserPermission
 from guywire.runtime import Runtime
@@ -38,7 +39,7 @@ class Browser:
         form.submit(status=303)
         return self
 
-    def open(self, path: str, status: int = 200) -> Any:
+    def open(self, path: str, status: Any = 200) -> Any:
         page = self.app.get(path if path.startswith("/") else API + path, headers=BROWSER, status=status)
         assert page.content_type == "text/html"
         return page
@@ -142,6 +143,21 @@ def test_what_no_page_can_be_made_of_is_answered_all_the_same(browser: Browser) 
         body = "".join(part.format(*each) for each in [*parts, *rest]) + "--b--"
         headers = {**BROWSER, "Content-Type": "multipart/form-data; boundary=b"}
         browser.app.post(f"{API}device/", body, headers=headers, status=(400, 403))
+
+
+def test_every_list_and_every_object_has_a_page(browser: Browser, admin: Client, organization: str) -> None:
+    admin.make_device(organization, templates=[admin.make_template(organization)["id"]])
+    admin.post("group/", {"name": "group", "organization": organization, "templates": []})
+    lists = sitemap_of(browser.app.app.registry).lists()
+    assert len(lists) >= 4
+    for service in lists:
+        page = browser.open(service.path)
+        for link in page.html.select("tbody td:first-child a")[:1]:
+            detail = browser.open(link["href"])
+            assert detail.html.find(id="form"), "everything can be edited"
+            for button in detail.html.select(".head a.button"):
+                if button["href"].startswith("/") and "download" not in button.attrs:
+                    browser.open(button["href"], status=(200, 405))
 
 
 def test_downloads_are_no_pages(browser: Browser, admin: Client, organization: str) -> None:
