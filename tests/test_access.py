@@ -24,6 +24,8 @@ from guywire.services.accounts import create_organization
 from guywire.testing.access import ALLOWED, Question, Visitor, Walk, expected
 from guywire.testing.clients import OPENWRT
 from guywire.testing.fixtures import make_user
+from guywire_pki.models import CA, Cert
+from pki_rows import ca_row, cert_row
 
 _DETAIL = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
 EXCEPTIONS = {
@@ -77,6 +79,8 @@ def walk(app, runtime, organization, other_organization, disabled_organization):
         Device: make_device,
         User: make_person,
         EmailAddress: make_address,
+        CA: ca_row,
+        Cert: cert_row,
         OrganizationConfigSettings: lambda session, owner: session.get_one(Organization, owner),
         "device_activate": partial(make_device, is_deactivated=True),
     }

@@ -1,0 +1,52 @@
+"""CAs, certificates and revocation lists, as a plugin of guywire."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from guywire import hookimpl
+from guywire.interfaces import Job, MigrationSource, PermissionSet, PkiProvider
+from guywire.models import Base
+from pyramid.config import Configurator
+
+from guywire_pki import api, migrations
+from guywire_pki.services.expiry import EXPIRY
+from guywire_pki.services.provider import Provider
+
+_WRITE = frozenset({"add", "change", "delete"})
+_VIEW = frozenset({"view"})
+
+
+@hookimpl
+def register_permissions() -> list[PermissionSet]:
+    """Operators look, administrators do the rest, as in the reference."""
+    return [
+        PermissionSet("ca", "CA", operator=_VIEW, administrator=_WRITE),
+        PermissionSet("cert", "certificate", operator=_VIEW, administrator=_WRITE),
+    ]
+
+
+@hookimpl
+def register_migrations() -> list[MigrationSource]:
+    """The tables of CAs, certificates and revocations."""
+    return [MigrationSource("pki", str(Path(migrations.__file__).parent), Base.metadata)]
+
+
+@hookimpl
+def register_jobs() -> list[Job]:
+    """The look at what expires."""
+    return [EXPIRY]
+
+
+@hookimpl
+def register_services() -> dict[type, Any]:
+    """Certificates for VPN servers and their clients."""
+    return {PkiProvider: Provider()}
+
+
+@hookimpl
+def configure(config: Configurator) -> None:
+    """The REST API and the public CRLs."""
+    config.scan(api)
+    config.include("guywire_pki.api.crl")

@@ -1,0 +1,1 @@
+"""The REST API of CAs and certificates, and the CRLs that VPN servers fetch."""

@@ -1,0 +1,116 @@
+"""Certificates for other plugins: what ``guywire.interfaces.PkiProvider`` says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+from guywire.interfaces import Authority, CertificateOrder, Credential, PkiProvider
+from guywire.models import Organization
+from sqlalchemy.orm import Session
+from typing_extensions import override
+
+from guywire_pki.models import CA, Cert
+from guywire_pki.services.authorities import issuer_of, lock_to_issue
+from guywire_pki.services.issuing import Values, make_certificate, with_defaults
+from guywire_pki.services.revocation import revoke
+from guywire_pki.x509 import keys
+from guywire_pki.x509.certificates import VALIDITY
+from guywire_pki.x509.names import SUBJECT_FIELDS
+
+_CHUNK = 1000
+_COPIED = ("key_length", *(field for field in SUBJECT_FIELDS if field != "common_name"))
+
+# OpenVPN asks for one or the other, by ns-cert-type and by remote-cert-tls.
+_SERVER = [
+    {"name": "nsCertType", "value": "server", "critical": False},
+    {"name": "extendedKeyUsage", "value": "serverAuth", "critical": False},
+]
+_CLIENT = [
+    {"name": "nsCertType", "value": "client", "critical": False},
+    {"name": "extendedKeyUsage", "value": "clientAuth", "critical": False},
+]
+
+
+class Provider(PkiProvider):
+    """The provider of this plugin."""
+
+    @override
+    def prepare_keys(self, session: Session, ca_id: int, count: int) -> Sequence[Any]:
+        length = session.scalar(sa.select(CA.key_length).where(CA.id == ca_id))
+        return [] if length is None else keys.generate_many([length] * count)
+
+    @override
+    def issue(
+        self, session: Session, ca_id: int, orders: Sequence[CertificateOrder], now: datetime, keys: Sequence[Any] = ()
+    ) -> Sequence[int]:
+        ca = lock_to_issue(session, ca_id)
+        issuer = issuer_of(ca)
+        missing = len(orders) - len(keys)
+        made = [*keys, *self.prepare_keys(session, ca_id, missing)] if missing > 0 else keys
+        return [
+            make_certificate(session, ca, _values(ca, order, now), key, issuer, now).id
+            for order, key in zip(orders, made, strict=False)
+        ]
+
+    @override
+    def authorities(self, session: Session, ids: Sequence[int]) -> Mapping[int, Authority]:
+        columns = sa.select(CA.id, CA.common_name, CA.organization_id, CA.certificate)
+        return {row[0]: Authority(*row) for row in _by_id(session, columns, CA.id, ids)}
+
+    @override
+    def credentials(self, session: Session, ids: Sequence[int]) -> Mapping[int, Credential]:
+        columns = sa.select(
+            *(Cert.id, Cert.ca_id, Cert.name, Cert.common_name, Cert.organization_id),
+            *(Cert.certificate, Cert.private_key, Cert.revoked, Cert.validity_end),
+        )
+        return {row[0]: Credential(*row) for row in _by_id(session, columns, Cert.id, ids)}
+
+    @override
+    def with_common_name(
+        self, session: Session, common_name: str, organization_slugs: Sequence[str] | None, now: datetime
+    ) -> Sequence[int]:
+        valid = sa.select(Cert.id).where(
+            Cert.common_name == common_name,
+            Cert.revoked.is_(False),
+            Cert.validity_start <= now,
+            Cert.validity_end > now,
+        )
+        if organization_slugs is not None:
+            valid = valid.join(Organization, Organization.id == Cert.organization_id)
+            valid = valid.where(Organization.slug.in_(organization_slugs))
+        return session.scalars(valid.order_by(Cert.created.desc(), Cert.id.desc())).all()
+
+    @override
+    def revoke(self, session: Session, ids: Sequence[int], now: datetime) -> None:
+        query = sa.select(Cert).order_by(Cert.id).with_for_update(key_share=True)
+        revoke(session, [row for [row] in _by_id(session, query, Cert.id, ids)], now)
+
+    @override
+    def delete(self, session: Session, ids: Sequence[int]) -> None:
+        for chunk in _chunks(ids):
+            session.execute(sa.delete(Cert).where(Cert.id.in_(chunk)))
+
+
+def _values(ca: CA, order: CertificateOrder, now: datetime) -> Values:
+    copied = {name: getattr(ca, name) for name in _COPIED}
+    given = copied | {
+        "name": order.name[:64],
+        "common_name": order.common_name,
+        "organization_id": order.organization_id,
+        "digest": "sha256" if ca.digest == "sha1" else ca.digest,
+        "extensions": _SERVER if order.server else _CLIENT,
+    }
+    return with_defaults(given, VALIDITY, now)
+
+
+def _by_id(session: Session, query: Any, column: Any, ids: Sequence[int]) -> list[Any]:
+    return [row for chunk in _chunks(ids) for row in session.execute(query.where(column.in_(chunk)))]
+
+
+def _chunks(ids: Sequence[int]) -> list[list[int]]:
+    """So many that no database finds the statement too long."""
+    wanted = sorted(set(ids))
+    return [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]

@@ -1,0 +1,107 @@
+"""Reads certificates that were made elsewhere, and refuses those that would not work."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
+from guywire.errors import MODEL, Invalid
+
+from guywire_pki.x509 import keys
+from guywire_pki.x509.certificates import DIGESTS
+from guywire_pki.x509.keys import KeyInvalid, PassphraseWrong
+from guywire_pki.x509.names import fields_of
+
+BOTH_NEEDED = "When importing an existing certificate, both keys (private and public) must be present"
+
+_INVALID = "Invalid certificate"
+_FAILED = "Cryptographic signature verification failed: CA does not match."
+_NOT_AUTHORIZED = "The selected CA is not authorized to sign certificates(BasicConstraints)."
+_MISSING = "The selected CA is missing BasicConstraints and cannot sign."
+
+
+def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> dict[str, Any]:
+    """The fields that a certificate gives which is valid now, and belongs to the key. Raises Invalid."""
+    certificate = load_certificate(certificate_pem)
+    try:
+        key = keys.load(key_pem, passphrase, trusted=False)
+        length = keys.length_of(key)
+    except PassphraseWrong:
+        raise Invalid({"passphrase": ["Incorrect Passphrase"]}) from None
+    except KeyInvalid as error:
+        raise Invalid({"private_key": [str(error)]}) from None
+    try:
+        belongs = certificate.public_key() == key.public_key()
+        digest = certificate.signature_hash_algorithm
+        fields: dict[str, Any] = fields_of(certificate)
+    except (ValueError, UnsupportedAlgorithm):
+        raise Invalid({"certificate": [_INVALID]}) from None
+    if not belongs:
+        raise Invalid({"private_key": ["The private key does not belong to the certificate."]})
+    if digest is None or digest.name not in DIGESTS:
+        raise Invalid({"certificate": ["The certificate is signed in a way that is not supported."]})
+    if not 0 < certificate.serial_number < 2**160:
+        raise Invalid({"certificate": ["The serial number of the certificate is not one that X.509 allows."]})
+    if "\0" in "".join(fields.values()) or len(fields["common_name"]) > 255:
+        raise Invalid({"certificate": ["The subject of the certificate cannot be stored."]})
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise Invalid({MODEL: ["The certificate has expired or is not yet valid."]})
+    return fields | {
+        "key_length": length,
+        "digest": digest.name,
+        "validity_start": certificate.not_valid_before_utc,
+        "validity_end": certificate.not_valid_after_utc,
+        "serial_number": str(certificate.serial_number),
+        "certificate": certificate.public_bytes(Encoding.PEM).decode().strip(),
+        "private_key": key_pem.strip(),
+        "passphrase": passphrase if "ENCRYPTED" in key_pem else "",
+    }
+
+
+def load_certificate(pem: str) -> x509.Certificate:
+    """The first certificate of a text. Raises Invalid."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pem.encode())
+        # What else would only be noticed when it is used.
+        certificate.subject, certificate.issuer, certificate.extensions  # noqa: B018
+    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        raise Invalid({"certificate": [_INVALID]}) from None
+    return certificate
+
+
+def check_authority(ca: x509.Certificate) -> None:
+    """Whether a certificate may sign others, and is sound if it signed itself. Raises Invalid."""
+    _check_constraints(ca)
+    if ca.issuer == ca.subject:
+        _check_signature(ca, ca)
+
+
+def check_issued_by(certificate: x509.Certificate, ca: x509.Certificate) -> None:
+    """Whether a CA issued a certificate. Raises Invalid."""
+    if certificate.issuer != ca.subject:
+        raise Invalid({MODEL: ["The Certificate Issuer does not match the CA Subject."]})
+    _check_constraints(ca)
+    _check_signature(certificate, ca)
+
+
+def _check_constraints(ca: x509.Certificate) -> None:
+    try:
+        is_ca = ca.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except x509.ExtensionNotFound:
+        raise Invalid({MODEL: [_MISSING]}) from None
+    try:
+        may_sign = ca.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except x509.ExtensionNotFound:
+        may_sign = True
+    if not (is_ca and may_sign):
+        raise Invalid({MODEL: [_NOT_AUTHORIZED]})
+
+
+def _check_signature(certificate: x509.Certificate, ca: x509.Certificate) -> None:
+    try:
+        certificate.verify_directly_issued_by(ca)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        raise Invalid({MODEL: [_FAILED]}) from None

@@ -1,0 +1,1 @@
+"""What the tests of CAs and certificates have in common."""
