@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from processes import FIXTURE, INI, ROOT, Instance, eventually
+from processes import FIXTURE, INI, ROOT, TOKEN, Instance, eventually
 
 pytestmark = pytest.mark.system
 
@@ -113,6 +113,40 @@ def test_an_operator_makes_a_template_and_a_device(browser: Browser, address: st
     context.close()
 
 
+def test_the_documentation_is_tried_out(browser: Browser, address: str) -> None:
+    context = browser.new_context(base_url=address)
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("request", lambda request: None if request.url.startswith(address) else complaints.append(request.url))
+    log_in(page, "admin")
+    page.goto("/api/v1/docs/")
+
+    def post(name: str) -> int:
+        operation = page.locator("#operations-Templates-template_list_post")
+        config = '{"interfaces": [{"name": "lan", "type": "ethernet"}]}'
+        operation.locator("textarea.body-param__text").fill(
+            f'{{"name": "{name}", "organization": null, "backend": "netjsonconfig.OpenWrt", "config": {config}}}'
+        )
+        with page.expect_response(lambda response: response.request.method == "POST") as answered:
+            operation.get_by_role("button", name="Execute").click()
+        return answered.value.status
+
+    page.locator("#operations-tag-Templates").click()
+    page.locator("#operations-Templates-template_list_post .opblock-summary-control").click()
+    assert post("by session") == 201
+    page.get_by_role("button", name="Authorize").click()
+    dialog = page.locator(".modal-ux")
+    dialog.get_by_label("auth-bearer-value").fill(TOKEN)
+    dialog.locator("button.authorize").first.click()
+    dialog.locator("button.btn-done").first.click()
+    context.clear_cookies()
+    assert post("by token") == 201
+    assert not [each for each in complaints if not each.startswith("data:")]
+    context.close()
+
+
 def test_somebody_chooses_between_light_and_dark(browser: Browser, address: str) -> None:
     context = browser.new_context(base_url=address, color_scheme="light")
     page = context.new_page()
@@ -156,5 +190,6 @@ def test_pages_fit_and_are_kept_as_pictures(browser: Browser, address: str, widt
     page.goto(f"{TEMPLATES}00000000-0000-4000-8000-000000000000/")
     picture("error")
     page.goto("/api/v1/docs/")
+    expect(page.locator(".opblock-tag").first).to_be_visible()
     picture("docs")
     context.close()

@@ -23,7 +23,7 @@ from guywire.services import users
 OUT_OF_REACH = "You may not change a group that gives permissions which you do not have."
 
 
-class GroupBody(Schema):
+class UserGroupBody(Schema):
     """A group's fields."""
 
     name: Annotated[str, fields.text(150)]
@@ -48,7 +48,7 @@ class UserGroupResource(Resource):
     """Groups of users: named sets of permissions."""
 
     model = Group
-    schema = GroupBody
+    schema = UserGroupBody
     kind = "group"
     label = "Group"
     manager = False

@@ -13,7 +13,7 @@ from guywire.openapi.endpoints import Endpoint, endpoints_of
 from guywire.openapi.operations import operation_of, path_of
 from guywire.openapi.responses import DETAIL, ERRORS, FIELD_ERRORS, error, name_of
 from guywire.openapi.schemas import Components
-from guywire.openapi.words import plural_of
+from guywire.openapi.words import description_of, plural_of
 from guywire.settings import Settings
 
 _DOOR = "Device protocol"
@@ -51,7 +51,6 @@ def build(registry: Any) -> dict[str, Any]:
             "license": {"name": "GPL-3.0-or-later", "identifier": "GPL-3.0-or-later"},
         },
         servers=[{"url": "/"}],
-        jsonSchemaDialect="https://spec.openapis.org/oas/3.1/dialect/base",
     )
     _add_shared(spec, settings)
     components = Components(registry.runtime.registry, spec.components.schema)
@@ -122,5 +121,8 @@ class _Tags:
         service = self._resources[above[0]] if above else endpoint.service
         if service is None:
             return _DOCUMENTATION, "This description."
-        title = label_of(service.title) if service.resource is None else plural_of(service.resource)
-        return title, " ".join((service.description or "").split())
+        operation = endpoint.operation
+        resource = service.resource or (operation and isinstance(operation.answer, type) and operation.answer)
+        if resource:
+            return plural_of(resource), description_of(resource)
+        return label_of(service.title), " ".join((service.description or "").split())

@@ -30,6 +30,12 @@ def plural_of(resource: Any) -> str:
     return f"{singular[0].upper()}{singular[1:].removesuffix('s')}s"
 
 
+def description_of(resource: Any) -> str:
+    """What a resource says of itself, without the name that it may begin with."""
+    text = " ".join((resource.__doc__ or "").split()).removeprefix(f"{plural_of(resource)}: ")
+    return as_markdown(text[:1].upper() + text[1:])
+
+
 def summary_and_description(endpoint: Endpoint) -> tuple[str, str]:
     """The first sentence of what is said of an endpoint, and the rest with the permission that is needed."""
     first, _, more = " ".join(endpoint.documentation.split()).partition(". ")
@@ -38,7 +44,8 @@ def summary_and_description(endpoint: Endpoint) -> tuple[str, str]:
     if service is not None:
         if service.resource is not None:
             first = _named(first, service.resource)
-        paragraphs.append(" ".join((service.description or "").split()))
+        else:
+            paragraphs.append(" ".join((service.description or "").split()))
     if operation is not None and operation.permission is not None:
         permission = f"`{operation.permission}`"
         if operation.permission.startswith("view_"):
