@@ -144,3 +144,14 @@ def test_the_rate_is_a_setting(text, rate):
 def test_a_rate_that_is_none_is_refused(text):
     with pytest.raises(SettingInvalid, match="login_rate"):
         Settings.from_mapping({"guywire.login_rate": text}, {})
+
+
+def test_the_login_page_counts_too(app, ada, quick):
+    form = app.get("/accounts/login/").forms[0]
+    form["username"], form["password"] = "ada", "wrong"
+    for _ in range(10):
+        form.submit(status=400)
+    form["password"] = PASSWORD
+    page = form.submit(status=429)
+    assert page.headers["Retry-After"] == "60"
+    assert "try again in 60 seconds" in page.text
