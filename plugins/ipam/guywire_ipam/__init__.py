@@ -9,14 +9,15 @@ from uuid import UUID
 
 from guywire import hookimpl
 from guywire.events import ConfigCreated, DeviceMoved, Event
-from guywire.interfaces import AddressProvider, Job, MigrationSource, PermissionSet
+from guywire.interfaces import AddressProvider, FieldGroup, Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
 from guywire.models import Base, Config, Device
 from pyramid.config import Configurator
 from sqlalchemy.orm import Session
 
 from guywire_ipam import api, migrations
-from guywire_ipam.services import division, provisioning, variables
+from guywire_ipam.api.vpn import VPN_FIELDS
+from guywire_ipam.services import division, provisioning, servers, variables
 from guywire_ipam.services.events import DivisionRuleSaved
 from guywire_ipam.services.provider import Addresses
 
@@ -47,6 +48,12 @@ def register_services() -> Mapping[type, Any]:
 
 
 @hookimpl
+def register_fields() -> Sequence[FieldGroup]:
+    """The subnet and the address of VPN servers."""
+    return [VPN_FIELDS]
+
+
+@hookimpl
 def register_jobs() -> list[Job]:
     """The work that a new rule makes."""
     return [Job(provisioning.PROVISION, provisioning.provision)]
@@ -66,7 +73,10 @@ def config_context(session: Session, config_ids: Sequence[UUID]) -> Mapping[UUID
 
 @hookimpl
 def on_event(session: Session, event: Event) -> None:
-    """Give new configurations, and devices that move, what the rules of their organization promise."""
+    """Give new configurations, and devices that move, what the rules of their organization promise; stand up for VPN
+    servers whose subnet or address is touched.
+    """
+    servers.hear(session, event)
     if isinstance(event, ConfigCreated):
         config = session.get_one(Config, event.config_id)
         division.provision_device(session, config, config.created)

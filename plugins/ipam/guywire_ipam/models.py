@@ -97,6 +97,16 @@ class IpAddress(Identified, Dated, Base):
     ends_run: Mapped[bool]
 
 
+class VpnSubnet(Base):
+    """The subnet of a VPN server, and its own address."""
+
+    __tablename__ = "ipam_vpn"
+
+    vpn_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn.id", ondelete="CASCADE"), primary_key=True)
+    subnet_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ipam_subnet.id", ondelete="CASCADE"), index=True)
+    ip_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("ipam_ip_address.id", ondelete="SET NULL"), unique=True)
+
+
 class SubnetDivisionRule(Identified, Dated, Base):
     """Gives each device of an organization (``type`` device), or each VPN client (vpn), subnets of its own."""
 

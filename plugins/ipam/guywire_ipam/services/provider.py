@@ -7,14 +7,14 @@ from datetime import datetime
 from uuid import UUID
 
 import sqlalchemy as sa
-from guywire.interfaces import AddressFacts, AddressProvider, AddressUnavailable, SubnetFacts
+from guywire.interfaces import AddressFacts, AddressProvider, AddressUnavailable, ServerAddress, SubnetFacts
 from guywire.models import Config, Device
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from guywire_ipam.addresses import parse_address
-from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule
-from guywire_ipam.services import division, pool
+from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule, VpnSubnet
+from guywire_ipam.services import division, pool, servers
 
 _CHUNK = 1000
 _MAX_PURPOSE = 100
@@ -36,6 +36,37 @@ class Addresses(AddressProvider):
             query = sa.select(IpAddress.id, IpAddress.subnet_id, IpAddress.ip_address).where(IpAddress.id.in_(chunk))
             found |= {row.id: AddressFacts(*row) for row in session.execute(query)}
         return found
+
+    @override
+    def servers(self, session: Session, vpn_ids: Sequence[UUID]) -> Mapping[UUID, ServerAddress]:
+        query = (
+            sa.select(VpnSubnet.vpn_id, Subnet, IpAddress)
+            .join(Subnet, Subnet.id == VpnSubnet.subnet_id)
+            .outerjoin(IpAddress, IpAddress.id == VpnSubnet.ip_id)
+            .where(VpnSubnet.vpn_id.in_(vpn_ids))
+        )
+        found: dict[UUID, ServerAddress] = {}
+        for vpn_id, subnet, address in session.execute(query):
+            own = None if address is None else AddressFacts(address.id, address.subnet_id, address.ip_address)
+            found[vpn_id] = ServerAddress(SubnetFacts(subnet.id, subnet.organization_id, subnet.subnet), own)
+        return found
+
+    @override
+    def provision_server(self, session: Session, vpn_id: UUID, purpose: str, now: datetime) -> ServerAddress | None:
+        row = session.get(VpnSubnet, vpn_id)
+        if row is None:
+            return None
+        if row.ip_id is None:
+            [taken] = self.allocate(session, row.subnet_id, [purpose], now)
+            row.ip_id = taken.id
+            session.flush()
+        return self.servers(session, [vpn_id])[vpn_id]
+
+    @override
+    def release_server(self, session: Session, vpn_id: UUID) -> None:
+        row = session.get(VpnSubnet, vpn_id)
+        if row is not None:
+            servers.release(session, row)
 
     @override
     def allocate(

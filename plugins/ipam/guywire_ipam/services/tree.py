@@ -9,12 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from guywire.errors import NON_FIELD, Invalid
 from guywire.events import SubnetsChanged, SubnetsDeleting
+from guywire.models import Vpn
 from guywire.plugin import notify
 from guywire.services.status import mark_stale
 from sqlalchemy.orm import Session, aliased
 
 from guywire_ipam.addresses import Network, last_of
-from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule
+from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule, VpnSubnet
 from guywire_ipam.services import pool
 
 NOT_UNIQUE = "The fields subnet, organization must make a unique set."
@@ -200,6 +201,9 @@ def _require_room_for_contents(session: Session, subnet: Subnet) -> None:
         raise Invalid({"subnet": [f"The division rule {label} needs a larger subnet."]})
     if subnet.organization_id is None:
         return
+    servers = sa.select(Vpn.name).join(VpnSubnet, VpnSubnet.vpn_id == Vpn.id).where(VpnSubnet.subnet_id == subnet.id)
+    if name := found(servers.where(Vpn.organization_id.is_distinct_from(subnet.organization_id))):
+        raise Invalid({"organization": [f"The VPN server {name} of another organization has this subnet."]})
     foreign_children = children.where(Subnet.organization_id.is_distinct_from(subnet.organization_id))
     if found(foreign_children) or found(rules.where(SubnetDivisionRule.organization_id != subnet.organization_id)):
         raise Invalid({"organization": ["Subnets or rules of another organization depend on this subnet."]})

@@ -9,7 +9,6 @@ branch_labels = None
 depends_on = None
 
 TO_RULE = "fk_ipam_subnet_rule_id_ipam_subnet_division_rule"
-CASCADE = {"ondelete": "CASCADE"}
 
 
 def upgrade() -> None:
@@ -17,7 +16,9 @@ def upgrade() -> None:
     # Rules refer to subnets, and subnets to the rule that made them. SQLite can refer to a table that is not there yet,
     # and cannot be told later; with PostgreSQL it is the other way around.
     is_sqlite = op.get_bind().dialect.name == "sqlite"
-    to_rule = sa.ForeignKeyConstraint(["rule_id"], ["ipam_subnet_division_rule.id"], name=op.f(TO_RULE), **CASCADE)
+    to_rule = sa.ForeignKeyConstraint(
+        ["rule_id"], ["ipam_subnet_division_rule.id"], name=op.f(TO_RULE), ondelete="CASCADE"
+    )
     op.create_table(
         "ipam_subnet",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -92,7 +93,9 @@ def upgrade() -> None:
         op.f("ix_ipam_subnet_division_rule_master_subnet_id"), "ipam_subnet_division_rule", ["master_subnet_id"]
     )
     if not is_sqlite:
-        op.create_foreign_key(op.f(TO_RULE), "ipam_subnet", "ipam_subnet_division_rule", ["rule_id"], ["id"], **CASCADE)
+        op.create_foreign_key(
+            op.f(TO_RULE), "ipam_subnet", "ipam_subnet_division_rule", ["rule_id"], ["id"], ondelete="CASCADE"
+        )
     shared = sa.text("organization_id IS NULL")
     op.create_index(
         "uq_ipam_subnet_shared_subnet",
@@ -131,3 +134,19 @@ def upgrade() -> None:
     )
     op.create_index("ix_ipam_ip_address_subnet_id", "ipam_ip_address", ["subnet_id", "ip_address"])
     op.create_index("ix_ipam_ip_address_ends_run", "ipam_ip_address", ["root_id", "ends_run", "ip_address"])
+    op.create_table(
+        "ipam_vpn",
+        sa.Column("vpn_id", sa.Uuid(), nullable=False),
+        sa.Column("subnet_id", sa.Uuid(), nullable=False),
+        sa.Column("ip_id", sa.Uuid(), nullable=True),
+        sa.ForeignKeyConstraint(["vpn_id"], ["vpn.id"], name=op.f("fk_ipam_vpn_vpn_id_vpn"), ondelete="CASCADE"),
+        sa.ForeignKeyConstraint(
+            ["subnet_id"], ["ipam_subnet.id"], name=op.f("fk_ipam_vpn_subnet_id_ipam_subnet"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["ip_id"], ["ipam_ip_address.id"], name=op.f("fk_ipam_vpn_ip_id_ipam_ip_address"), ondelete="SET NULL"
+        ),
+        sa.PrimaryKeyConstraint("vpn_id", name=op.f("pk_ipam_vpn")),
+        sa.UniqueConstraint("ip_id", name=op.f("uq_ipam_vpn_ip_id")),
+    )
+    op.create_index(op.f("ix_ipam_vpn_subnet_id"), "ipam_vpn", ["subnet_id"])
