@@ -260,6 +260,11 @@ def test_whatever_can_be_done_has_a_form(browser: Browser, admin: Client, organi
     form = browser.form(browser.follow(page, "Import", 405), "Send")
     page = form.submit(headers=BROWSER, status=400)
     assert "This field is required." in page.html.find(id="field-file-about").text
+    form = browser.form(page, "Send")
+    form["file"] = Upload("devices.csv", b"nonsense")
+    form["_query.dry_run"] = True
+    assert "dry_run=true" in form.submit(headers=BROWSER, status=400).html.find(id="answer").text
+    form["_query.dry_run"] = False
     form["file"] = Upload("devices.csv", exported.replace(b"router", b"renamed"))
     assert '"updated": 1' in form.submit(headers=BROWSER, status=200).html.find("pre").text
     assert admin.get(path)["name"] == "renamed"

@@ -16,7 +16,7 @@ from guywire.api.service import JSON, APIService
 from guywire.browsable import listing
 from guywire.browsable.controls import Maker
 from guywire.browsable.form_post import sent_form
-from guywire.browsable.forms import Form, form_of
+from guywire.browsable.forms import Form, form_of, parameters_of
 from guywire.browsable.highlight import highlight
 from guywire.browsable.options import options_of
 from guywire.browsable.page import render, visitor
@@ -79,6 +79,7 @@ class _Answer:
             description=description_of(self.service) if self.service else "",
             crumbs=crumbs,
             phrase=f"{self.status} {HTTPStatus(self.status).phrase}",
+            refused=self.status >= 400,
             failed=self.status >= 400 and not self._only_acts(),
             problem=self._problem(),
             notice=self._notice(),
@@ -90,6 +91,7 @@ class _Answer:
             filters=self._filters(),
             form=self._form(),
             deletable=self._offers("DELETE"),
+            delete_parameters=parameters_of(self.service, "DELETE", self.maker) if self.service else [],
             options=self.identity is not None and self.service is not None,
             related=self._related(),
             acts=self._only_acts() and self.service is not None and self.service.operations["POST"].body is None,

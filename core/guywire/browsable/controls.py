@@ -160,7 +160,11 @@ class Maker:
             value = next((key for key, _ in options.pairs), "")
         if described.kind == "object":
             attributes["data-json"] = "object"
-            value = value if isinstance(value, str) else json.dumps(value or {}, indent=2, ensure_ascii=False)
+            value = (
+                value
+                if isinstance(value, str)
+                else json.dumps({} if value in ("", None) else value, indent=2, ensure_ascii=False)
+            )
             attributes["rows"] = min(max(value.count("\n") + 2, 5), 18)
         if described.kind == "words" and isinstance(value, list):
             value = " ".join(value)
@@ -199,7 +203,8 @@ def messages(errors: Any) -> list[str]:
 
 def label_of(path: str) -> str:
     """What the field of a path is called."""
-    return description.label_of(path.rpartition(".")[2].replace("__", ": "))
+    name = path.rpartition(".")[2].replace("__gte", " from").replace("__lt", " before")
+    return description.label_of(name.replace("__", ": "))
 
 
 def nested_values(pairs: list[tuple[str, Any]], schema: type[Schema]) -> dict[str, Any]:

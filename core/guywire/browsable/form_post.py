@@ -1,15 +1,16 @@
 """What forms of our pages send, translated for the API: HTML knows two methods and no lists in an order of choice.
 
 A form's own fields begin with an underscore: ``_method`` is the method that is meant, ``_content`` with
-``_content_type`` a whole body, ``_optional`` names a nested body that counts only if ``_include`` names it as well,
-``_absent`` a field that browsers leave out when nothing is chosen, with what that means as ``name=value``,
-``_position.<field>.<value>`` where a chosen value stands, ``_file`` a field that counts only with a file in it, and
-with ``_sparse`` nothing counts that is empty.
+``_content_type`` a whole body, ``_query.<name>`` a parameter of the address. ``_optional`` names a nested body that
+counts only if ``_include`` names it as well, ``_absent`` a field that browsers leave out when nothing is chosen, with
+what that means as ``name=value``, ``_position.<field>.<value>`` says where a chosen value stands, ``_file`` names a
+field that counts only with a file in it, and with ``_sparse`` nothing counts that is empty.
 """
 
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from pyramid.request import Request
 
@@ -17,6 +18,7 @@ from guywire import csrf
 
 METHODS = ("GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _FORM = "application/x-www-form-urlencoded"
+_QUERY = "_query."
 _SENT = "guywire.sent_form"
 
 
@@ -40,6 +42,8 @@ def translate(request: Request) -> None:
         return
     token = next((value for name, value in sent if name == csrf.FIELD and isinstance(value, str)), "")
     request.headers[csrf.HEADER] = token
+    parameters = {name.removeprefix(_QUERY): value for name, value in own.items() if name.startswith(_QUERY) and value}
+    request.query_string = "&".join(filter(None, (request.query_string, urlencode(parameters))))
     request.environ[_SENT] = sent
     if "_content" in own:
         content = own["_content"]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guywire.api.description import members
 from guywire.api.schema import Schema
 from guywire.api.service import APIService
-from guywire.browsable.controls import Fieldset, Maker, nested_values
+from guywire.browsable.controls import Control, Fieldset, Maker, label_of, nested_values
 
 Sent = list[tuple[str, Any]]
 
@@ -22,7 +22,7 @@ _TITLES = {"POST": "Create", "PUT": "Edit", "PATCH": "Edit"}
 class Form:
     """A form of a body: controls, and the same as raw JSON. ``methods`` are those of the raw editor's buttons.
 
-    ``sparse``: what is left empty is not sent.
+    ``sparse``: what is left empty is not sent. ``parameters`` are those of the address.
     """
 
     title: str
@@ -32,6 +32,7 @@ class Form:
     raw: str | None
     raw_first: bool = False
     sparse: bool = False
+    parameters: Sequence[Control] = ()
 
 
 def form_of(
@@ -63,7 +64,15 @@ def form_of(
         content if isinstance(content, str) else raw,
         raw_first=content is not None,
         sparse=operation.partial and methods[0] == "POST",
+        parameters=parameters_of(service, methods[0], maker),
     )
+
+
+def parameters_of(service: APIService, method: str, maker: Maker) -> list[Control]:
+    """The controls of the query parameters of an operation that changes something."""
+    parameters = service.operations[method].parameters if method in service.operations else {}
+    controls = [maker.control(f"_query.{name}", described, "") for name, described in parameters.items()]
+    return [replace(each, label=label_of(each.name)) for each in controls]
 
 
 def writable(schema: type[Schema], values: Mapping[str, Any]) -> dict[str, Any]:
