@@ -11,4 +11,5 @@ def includeme(config: Configurator) -> None:
     year = 365 * 24 * 3600
     config.add_static_view(f"static/{static_version()}", "guywire.browsable:static", cache_max_age=year)
     config.include("guywire.browsable.login")
+    config.include("guywire.browsable.password")
     config.include("guywire.browsable.start")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlencode
@@ -11,13 +10,13 @@ import orjson
 from pyramid.request import Request
 
 from guywire.api.answers import Response
-from guywire.api.description import members
-from guywire.api.service import JSON, APIService
+from guywire.api.service import APIService
 from guywire.browsable import listing
-from guywire.browsable.controls import Maker
 from guywire.browsable.form_post import sent_form
 from guywire.browsable.forms import Form, form_of, parameters_of
 from guywire.browsable.highlight import highlight
+from guywire.browsable.links import Related, related_to, targets_of
+from guywire.browsable.maker import Maker
 from guywire.browsable.options import options_of
 from guywire.browsable.page import render, visitor
 from guywire.browsable.sitemap import Sitemap, sitemap_of
@@ -35,16 +34,6 @@ def answer_page(request: Request, response: Any) -> Response:
     """
     with reading(request.runtime.session_factory) as session:
         return _Answer(request, response, session).page()
-
-
-@dataclass(frozen=True, slots=True)
-class Related:
-    """A service below the one of a page: a link, to a download or not, or a button that ``acts`` at once."""
-
-    path: str
-    title: str
-    downloads: bool
-    acts: bool
 
 
 class _Answer:
@@ -149,37 +138,13 @@ class _Answer:
         """Where the ids in the answer lead."""
         if self.service is None or self.service.resource is None or self.status >= 400:
             return {}
-        targets = self._schema_targets(self.service.resource.schema)
-        if path := self._detail_path():
-            targets["id"] = path
+        targets = targets_of(self.service.resource, self.sitemap)
         return {"results": targets} if self.is_list else targets
 
-    def _schema_targets(self, schema: Any) -> dict[str, Any]:
-        targets: dict[str, Any] = {}
-        for member in members(schema):
-            if member.nested is not None:
-                targets[member.name] = self._schema_targets(member.nested)
-            elif member.field is not None and member.field.model is not None:
-                targets[member.name] = self.sitemap.detail_path(member.field.model)
-        return targets
-
     def _related(self) -> list[Related]:
-        """What else there is to see of an object or a list, and to do with it."""
         if self.service is None or self.status >= 300 or not isinstance(self.data, dict):
             return []
-        found = []
-        for other in self.sitemap.below(self.service):
-            path = self.path + other.path[len(self.service.path) :]
-            method = next((each for each in ("GET", "POST") if each in other.operations), None)
-            operation = other.operations[method] if method else None
-            if operation is None or not operation.allows(self.identity):
-                continue
-            if operation.applies is None or operation.applies(self.data):
-                downloads = method == "GET" and operation.sends != JSON
-                query = f"?{self.request.query_string}" if downloads and self.request.query_string else ""
-                acts = method == "POST" and operation.body is None
-                found.append(Related(path + query, title_of(other), downloads, acts))
-        return found
+        return related_to(self.service, self.data, self.request, self.identity, self.sitemap)
 
     # What can be done
 

@@ -10,7 +10,8 @@ from typing import Any
 from guywire.api.description import members
 from guywire.api.schema import Schema
 from guywire.api.service import APIService
-from guywire.browsable.controls import Control, Fieldset, Maker, label_of, nested_values
+from guywire.browsable.controls import Control, Fieldset, label_of
+from guywire.browsable.maker import Maker, nested_values
 
 Sent = list[tuple[str, Any]]
 

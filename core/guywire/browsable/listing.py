@@ -10,7 +10,8 @@ from pyramid.request import Request
 
 from guywire.api.description import members
 from guywire.api.service import APIService
-from guywire.browsable.controls import Control, Maker, label_of
+from guywire.browsable.controls import Control, label_of
+from guywire.browsable.maker import Maker
 from guywire.browsable.sitemap import Sitemap
 
 _COLUMNS = (
