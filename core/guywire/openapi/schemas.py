@@ -126,6 +126,9 @@ class Components:
                 schema = {"type": "array", "items": schema}
             return nullable(schema) if member.null else schema
         schema = self.field(member.field) if member.field is not None else {}
+        if schema.get("type") == "object" and isinstance(member.default, list):
+            # A field of JSON does not say of what kind: what it has by default does.
+            schema = {"type": "array"}
         schema |= _words(member)
         if not partial and _is_telling(member.default, schema):
             schema["default"] = member.default
