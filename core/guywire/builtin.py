@@ -10,17 +10,18 @@ from typing import Any
 from pyramid.config import Configurator
 
 from guywire import api, backends, browsable, controller, hookimpl, migrations, openapi
-from guywire.events import ConfigsStale, DeviceRegistered, Event
+from guywire.events import ConfigsStale, DeviceRegistered, Event, VpnsStale
 from guywire.interfaces import Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
 from guywire.models import Base
 from guywire.runtime import Runtime
-from guywire.services import password_reset
+from guywire.services import password_reset, vpn_servers, vpn_webhooks
 from guywire.services.rendering import refresh_all
 
 log = logging.getLogger(__name__)
 
 RENDER = "render"
+VPN_SERVERS = "vpn_servers"
 
 _WRITE = frozenset({"add", "change", "delete"})
 _ALL = _WRITE | {"view"}
@@ -34,6 +35,7 @@ def register_permissions() -> list[PermissionSet]:
         PermissionSet("device", "device", operator=_WRITE, administrator=_WRITE),
         PermissionSet("config", "configuration", operator=_WRITE, administrator=_WRITE),
         PermissionSet("template", "template", operator=_WRITE, administrator=_WRITE),
+        PermissionSet("vpn", "VPN server", operator=_VIEW, administrator=_WRITE),
         PermissionSet("devicegroup", "device group", operator=_ALL, administrator=_ALL),
         PermissionSet("organization", "organization", operator=_VIEW, administrator=frozenset({"change"})),
         PermissionSet(
@@ -59,11 +61,20 @@ def register_migrations() -> list[MigrationSource]:
 @hookimpl
 def register_jobs() -> list[Job]:
     """Rendering of what is stale, which sweeps by itself, so that a lost wake-up costs a second; mail."""
-    return [Job(RENDER, _render_stale, every=1.0), Job(password_reset.JOB, password_reset.mail_token)]
+    return [
+        Job(RENDER, _render_stale, every=1.0),
+        Job(VPN_SERVERS, _serve_vpns, every=1.0),
+        Job(password_reset.JOB, password_reset.mail_token),
+    ]
 
 
 def _render_stale(runtime: Runtime) -> None:
     refresh_all(runtime.session_factory, runtime.renderer, runtime.clock)
+
+
+def _serve_vpns(runtime: Runtime) -> None:
+    vpn_servers.refresh_all(runtime.session_factory, runtime.registry, runtime.settings.context)
+    vpn_webhooks.announce_all(runtime.session_factory, runtime.clock)
 
 
 @hookimpl
@@ -71,6 +82,8 @@ def after_commit(event: Event, jobs: JobQueue) -> None:
     """Wake the worker up when there is something to render; log registrations once they are certain."""
     if isinstance(event, ConfigsStale):
         jobs.enqueue(RENDER)
+    elif isinstance(event, VpnsStale):
+        jobs.enqueue(VPN_SERVERS)
     elif isinstance(event, DeviceRegistered):
         log.info(
             "device registered: device=%s organization=%s new=%s",

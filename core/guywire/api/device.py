@@ -15,7 +15,7 @@ from guywire.api.device_shown import FILTERS, SHOWN, SHOWN_IN_DETAIL
 from guywire.db import is_conflict, is_overload
 from guywire.errors import PermissionDenied
 from guywire.models import Config, Device
-from guywire.services import device_edits
+from guywire.services import device_edits, devices
 from guywire.services.rendering import refresh
 from guywire.services.status import is_stale, status_of
 
@@ -67,7 +67,7 @@ class DeviceResource(Resource):
         ready = row.is_deactivated and (row.config is None or status_of(row.config.state) == "deactivated")
         if not ready and self.request.GET.get("force") != "true":
             raise PermissionDenied("The device must be deactivated prior to deletion")
-        super().delete(row)
+        devices.delete(self.session, self.runtime.registry, row, self.now)
 
     @override
     def represent_new(self, row: Device) -> dict[str, Any]:

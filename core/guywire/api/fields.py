@@ -99,10 +99,10 @@ def email(*, blank: bool = False, null: bool = False, label: str = "", help: str
     return text(254, blank=blank, null=null, rules=(rule,), kind="email", label=label, help=help)
 
 
-def url(max_length: int = 200, *, blank: bool = False, label: str = "", help: str = "") -> Field:
+def url(max_length: int = 200, *, blank: bool = False, null: bool = False, label: str = "", help: str = "") -> Field:
     """An absolute URL."""
     rule = matching(_URL, "Enter a valid URL.")
-    return text(max_length, blank=blank, rules=(rule,), kind="url", label=label, help=help)
+    return text(max_length, blank=blank, null=null, rules=(rule,), kind="url", label=label, help=help)
 
 
 def slug(max_length: int, *, help: str = "") -> Field:

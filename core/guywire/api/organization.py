@@ -16,9 +16,11 @@ from guywire.api.base import Resource, register
 from guywire.api.schema import Schema
 from guywire.api.shown import Loaded, nullable, object_schema
 from guywire.errors import Invalid
-from guywire.models import Membership, Organization, OrganizationOwner
+from guywire.models import Membership, Organization, OrganizationOwner, Vpn, VpnClient
 from guywire.security import visible_to
+from guywire.services import vpn_clients, vpn_servers
 from guywire.services.accounts import create_organization
+from guywire.services.status import dependents_of_organization
 
 _IN_URLS = "%:/?#[]@!$&'()*+,;=~"
 
@@ -105,6 +107,15 @@ class OrganizationResource(Resource):
             if self.identity.is_superuser:
                 error["organization"] = [str(other)]
             raise Invalid(error)
+
+    @override
+    def delete(self, row: Organization) -> None:
+        registry = self.runtime.registry
+        of_devices = VpnClient.config_id.in_(dependents_of_organization(row.id))
+        vpn_clients.release(self.session, registry, of_devices, self.now)
+        for vpn in self.session.scalars(sa.select(Vpn).where(Vpn.organization_id == row.id)).all():
+            vpn_servers.remove(self.session, registry, vpn, self.now)
+        super().delete(row)
 
     def _set_owner(self, row: Organization, owner: dict[str, Any] | None) -> None:
         if owner == {}:

@@ -20,18 +20,26 @@ from guywire.api.archives import ARCHIVE, archive_response
 from guywire.api.base import UUID_PATTERN, Resource, register
 from guywire.api.schema import Schema
 from guywire.api.service import APIService, Operation
+from guywire.api.shared_names import require_unique_name
 from guywire.api.shown import Loaded
-from guywire.errors import MODEL, NON_FIELD, Invalid
+from guywire.api.vpn import refuse_if_any
+from guywire.errors import MODEL, FieldErrors, Invalid
 from guywire.interfaces import ConfigurationInvalid, JSONObject
-from guywire.models import Config, ConfigTemplate, Device, Organization, Template, TemplateTag
+from guywire.models import Config, ConfigTemplate, Device, Organization, Template, TemplateTag, Vpn
+from guywire.services import vpn_servers
 from guywire.services.context import template_context
 from guywire.services.status import dependents_of_template, mark_stale
 from guywire.services.templates import add_to_existing, claim_organization
 
 EMPTY_CONFIGURATION = "The configuration field cannot be empty."
-SHARED_NAMES = "Shared objects are visible to all organizations and must have unique names to avoid confusion."
+NO_SERVER = 'A VPN must be selected when template type is "VPN"'
+NOT_A_CLIENT = "To select a VPN, set the template type to 'VPN-client'"
+SERVER_MISMATCH = (
+    "Please ensure that the organization of this template and the organization of the related VPN server match."
+)
 TYPES = {"generic": "Generic", "vpn": "VPN-client"}
 PATH = "/api/v1/controller/template/"
+_COLUMNS = {"organization": "organization_id", "vpn": "vpn_id"}
 
 
 class TemplateBody(Schema):
@@ -41,7 +49,9 @@ class TemplateBody(Schema):
     organization: Annotated[uuid.UUID | None, fields.reference(Organization, null=True)] = None
     type: Annotated[str, fields.choice(lambda registry: TYPES)] = "generic"
     backend: Annotated[str, fields.choice(lambda registry: registry.backend_labels)]
-    vpn: Annotated[None, fields.nothing()] = None
+    vpn: Annotated[
+        uuid.UUID | None, fields.reference(Vpn, null=True, help="The server whose clients the template makes.")
+    ] = None
     default: Annotated[bool, fields.boolean(help="All devices of the backend get it, and may be without it.")] = False
     required: Annotated[bool, fields.boolean(help="All devices of the backend get it and cannot be without it.")] = (
         False
@@ -74,7 +84,7 @@ class TemplateResource(Resource):
         "organization": Template.organization_id,
         "type": Template.type,
         "backend": Template.backend,
-        "vpn": Loaded(lambda session, ids: {}, {"type": ["string", "null"], "format": "uuid"}),
+        "vpn": Template.vpn_id,
         "tags": Loaded(_tags, {"type": "array", "items": {"type": "string"}}, default=[]),
         "default": Template.default,
         "required": Template.required,
@@ -97,7 +107,7 @@ class TemplateResource(Resource):
     def create(self, fields: dict[str, Any]) -> Template:
         template = Template(id=uuid.uuid4(), created=self.now, modified=self.now, default_values={}, config={})
         template.default = template.required = False
-        template.type = "generic"
+        template.type, template.auto_cert = "generic", True
         self._apply(template, fields)
         self.session.add(template)
         self.session.flush()
@@ -123,43 +133,70 @@ class TemplateResource(Resource):
 
     @override
     def delete(self, row: Template) -> None:
+        if row.vpn_id is not None and self.request.GET.get("force") != "true":
+            users = sa.select(Device.name).join(Config, Config.device_id == Device.id)
+            users = users.where(Config.id.in_(dependents_of_template(row.id)))
+            refuse_if_any(self.session, users, f'The template "{row.name}", which makes clients of a VPN server,')
         mark_stale(self.session, dependents_of_template(row.id))
         super().delete(row)
 
     def _apply(self, template: Template, given: dict[str, Any]) -> None:
         """Set the given fields and check the result as a whole, in the reference's order."""
-        given = dict(given)
-        if "organization" in given:
-            given["organization_id"] = given.pop("organization")
-        given.pop("vpn", None)
-        # The reference asks for a configuration under its own name only when the type is given with it.
+        given = {_COLUMNS.get(name, name): value for name, value in given.items()}
+        errors: FieldErrors = {}
+        # The reference asks for these under their own names only when the type is given with them.
         if given.get("type") == "generic" and given.get("config") == {}:
-            raise Invalid({"config": [EMPTY_CONFIGURATION]})
+            errors["config"] = [EMPTY_CONFIGURATION]
+        if given.get("type") == "generic" and given.get("vpn_id") is not None:
+            errors["vpn"] = [NOT_A_CLIENT]
+        if errors:
+            raise Invalid(errors)
+        former = self._server(template)
         for name, value in given.items():
             setattr(template, name, value)
-        with self.session.no_autoflush:
-            self._require_unique_name(template)
+        require_unique_name(self.session, template, "template")
+        if template.type != "vpn":
+            template.vpn_id = None
+        server = self._server(template)
         if template.type == "vpn":
-            raise Invalid({"vpn": ['A VPN must be selected when template type is "VPN"']})
+            self._require_server(template, server)
+        if server is not None:
+            self._fill_in(template, server, former)
         if not template.config:
             raise Invalid({MODEL: [EMPTY_CONFIGURATION]})
-        self._require_renderable(template)
+        self._require_renderable(template, self.server_variables(server))
 
-    def _require_unique_name(self, template: Template) -> None:
-        others = self.session.execute(
-            sa.select(Template.organization_id).where(Template.name == template.name, Template.id != template.id)
-        ).scalars()
-        for organization_id in others:
-            if organization_id == template.organization_id and organization_id is not None:
-                raise Invalid({NON_FIELD: ["The fields organization, name must make a unique set."]})
-            if organization_id is None:
-                raise Invalid({"name": [f"There is already another shared template with this name. {SHARED_NAMES}"]})
-            if template.organization_id is None:
-                message = f"There is already a template of another organization with this name. {SHARED_NAMES}"
-                raise Invalid({"name": [message]})
+    def _server(self, template: Template) -> Vpn | None:
+        with self.session.no_autoflush:
+            return None if template.vpn_id is None else self.session.get(Vpn, template.vpn_id)
 
-    def _require_renderable(self, template: Template) -> None:
-        context = template_context(template.default_values, self.runtime.settings.context)
+    def _require_server(self, template: Template, server: Vpn | None) -> None:
+        if server is None:
+            raise Invalid({"vpn": [NO_SERVER]})
+        if server.organization_id not in (None, template.organization_id):
+            raise Invalid({"organization": [SERVER_MISMATCH]})
+
+    def _fill_in(self, template: Template, server: Vpn, former: Vpn | None) -> None:
+        """Make the configuration of a client where there is none, and anew where it was made for another server."""
+        made_for_former = (
+            former is not None and former is not server and template.config == self._client_config(template, former)
+        )
+        if not template.config or made_for_former:
+            template.config = self._client_config(template, server)
+
+    def _client_config(self, template: Template, server: Vpn) -> JSONObject:
+        backend = self.runtime.registry.vpn_backends.get(server.backend)
+        return {} if backend is None else backend.client_config(self.session, server, template.auto_cert)
+
+    def server_variables(self, server: Vpn | None) -> JSONObject:
+        """What a template knows of the server whose clients it makes."""
+        if server is None:
+            return {}
+        with self.session.no_autoflush:
+            return vpn_servers.variables(self.session, self.runtime.registry, [server])[server.id]
+
+    def _require_renderable(self, template: Template, of_server: JSONObject) -> None:
+        context = template_context(template.default_values, self.runtime.settings.context, of_server)
         try:
             self.runtime.renderer.validate(template.backend, template.config, context)
         except ConfigurationInvalid as invalid:
@@ -211,7 +248,7 @@ class _Reach:
 
 def _content(template: Template) -> bytes:
     """What devices render of a template. As bytes: Python takes 1 for true, and keys in another order for the same."""
-    return orjson.dumps([template.config, template.default_values])
+    return orjson.dumps([template.config, template.default_values, template.vpn_id])
 
 
 configuration = APIService(
@@ -226,8 +263,9 @@ def download_template(request: Request) -> Response:
     """The archive of a template alone, with its own variables."""
     resource = TemplateResource(request)
     template = resource.row()
+    server = None if template.vpn_id is None else resource.session.get(Vpn, template.vpn_id)
     try:
-        archive = resource.runtime.renderer.render_template(template, {})
+        archive = resource.runtime.renderer.render_template(template, resource.server_variables(server))
     except ConfigurationInvalid as invalid:
         # It was valid when it was saved: the global variables, or the backend, are other ones now.
         raise Invalid({MODEL: [str(invalid)]}) from None

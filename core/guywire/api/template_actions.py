@@ -101,6 +101,8 @@ class TemplateClones(TemplateResource):
         name = given.get("name") or self._free_name(source.name, organization_id)
         # Not default: a clone is there to be changed before devices get it.
         same = {key: getattr(source, key) for key in _COPIED}
+        if source.vpn_id is not None:
+            same["vpn"] = source.vpn_id
         made = self.create({**same, "name": name, "organization": organization_id, "default": False})
         self.session.flush()
         self.request.response.status = 201

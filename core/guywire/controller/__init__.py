@@ -1,4 +1,4 @@
-"""The device's door: what routers ask, and what they are answered."""
+"""The doors of devices and VPN servers: what they ask, and what they are answered."""
 
 from pyramid.config import Configurator
 
@@ -9,3 +9,4 @@ def includeme(config: Configurator) -> None:
     """Serve ``/controller/``."""
     config.registry.poll_log = PollLog(config.registry.runtime)
     config.include("guywire.controller.device")
+    config.include("guywire.controller.vpn")

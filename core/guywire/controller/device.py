@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session, selectinload
 
 from guywire.api.service import described
 from guywire.controller import protocol
-from guywire.controller.poll import CONTROLLER_HEADER, Answer, Poll, answer, poll_of, refusal_of
+from guywire.controller.answers import refused_method, response_of, text
+from guywire.controller.poll import Poll, answer, poll_of, refusal_of
 from guywire.controller.reader import DatabaseReader
 from guywire.db import reading, writing
 from guywire.errors import Overloaded
@@ -49,17 +50,7 @@ def includeme(config: Configurator) -> None:
         for prefix, route in (("/controller/device/", f"device_door_{name}"), ("/controller/", f"door_{name}")):
             config.add_route(route, prefix + path)
             config.add_view(view, route_name=route, request_method=methods)
-            config.add_view(_wrong_method(methods), route_name=route)
-
-
-def _wrong_method(methods: tuple[str, ...]) -> Any:
-    allowed = ", ".join(sorted({*methods, "OPTIONS"}))
-
-    def view(request: Request) -> Response:
-        status = 200 if request.method == "OPTIONS" else 405
-        return Response(b"", status=status, content_type="text/html", allow=allowed)
-
-    return view
+            config.add_view(refused_method(methods), route_name=route)
 
 
 @described(protocol.CHECKSUM)
@@ -91,7 +82,7 @@ def _poll(request: Request) -> Response:
         if reply is not None:
             if reply.polled:
                 request.registry.poll_log.note(poll.device_hex)
-            return _response(reply)
+            return response_of(reply)
         _bring_up_to_date(runtime, poll, request.now)
     raise Overloaded()
 
@@ -136,18 +127,6 @@ def _device(session: Session, device_id: uuid.UUID) -> Device | None:
     return device
 
 
-def _response(reply: Answer) -> Response:
-    response = Response(reply.body, status=reply.status, content_type=reply.content_type)
-    response.headers.update(reply.headers)
-    return response
-
-
-def _text(body: str, status: int = 200, content_type: str = "text/plain") -> Response:
-    response = Response(body, status=status, content_type=content_type)
-    response.headers.update([CONTROLLER_HEADER])
-    return response
-
-
 class _Known:
     """A device that asks to write, as ``refusal_of`` wants to see it."""
 
@@ -177,13 +156,13 @@ def _identified(request: Request, form: Mapping[str, str]) -> Device | Response:
     # A look before the session takes its lock: strangers wait for nobody, and nobody for them.
     refusal = refusal_of(request.registry.poll_reader.checksum(device_id.hex), key)
     if refusal is not None:
-        return _response(refusal)
+        return response_of(refusal)
     session: Session = request.db
     device = _device(session, device_id)
     known = None if device is None else _Known(device, session.get_one(Organization, device.organization_id))
     refusal = refusal_of(known, key)
     if refusal is not None:
-        return _response(refusal)
+        return response_of(refusal)
     assert device is not None
     return device
 
@@ -196,11 +175,11 @@ def update_info_view(request: Request) -> Response:
     if isinstance(device, Response):
         return device
     if device.is_deactivated:
-        return _text(registration.DEVICE_DEACTIVATED, 403, "text/html")
+        return text(registration.DEVICE_DEACTIVATED, 403, "text/html")
     errors = registration.update_info(request.db, request.runtime, device, form, request.now)
     if errors:
-        return _text(json.dumps(errors, indent=4, sort_keys=True), 400)
-    return _text("update-info: success")
+        return text(json.dumps(errors, indent=4, sort_keys=True), 400)
+    return text("update-info: success")
 
 
 @described(protocol.REPORT_STATUS)
@@ -212,13 +191,13 @@ def report_status_view(request: Request) -> Response:
         return device
     reported = form.get("status", "")
     if not reported:
-        return _text('error: missing required parameter "status"\n', 400)
+        return text('error: missing required parameter "status"\n', 400)
     if reported not in status.REPORTABLE:
-        return _text("error: wrong status\n", 403)
+        return text("error: wrong status\n", 403)
     assert device.config is not None
     state = device.config.state
     devices.record_report(request.db, device, state, reported, form.get("error_reason"), request.now)
-    return _text(f"report-result: success\ncurrent-status: {state.status}\n")
+    return text(f"report-result: success\ncurrent-status: {state.status}\n")
 
 
 @described(protocol.REGISTER)
@@ -242,9 +221,9 @@ def register_view(request: Request) -> Response:
             form.get("mac_address"),
             refused.reason,
         )
-        return _text(refused.body, refused.status, refused.content_type)
+        return text(refused.body, refused.status, refused.content_type)
     device = registered.device
-    return _text(
+    return text(
         "registration-result: success\n"
         f"uuid: {device.id.hex}\n"
         f"key: {device.key}\n"

@@ -21,11 +21,16 @@ from guywire.services.templates import (
     changed_templates,
     foreign_templates,
     group_templates,
+    templates_by_server,
 )
 
 CONFLICT = "There is a conflict with the specified templates. "
 FOREIGN_TEMPLATES = (
     "The following templates are owned by organizations which do not match the organization of this configuration: "
+)
+SAME_SERVER = (
+    "You cannot select multiple VPN client templates related to the same VPN server.\n"
+    'The templates {templates} are all linked to the same VPN server: "{server}".'
 )
 
 
@@ -110,9 +115,14 @@ def require_valid_alone(runtime: Runtime, given: dict[str, Any]) -> None:
 
 
 def _require_own_templates(session: Session, device: Device, given: dict[str, Any]) -> None:
-    foreign = foreign_templates(session, given.get("templates", []), device.organization_id)
+    wanted = given.get("templates", [])
+    foreign = foreign_templates(session, wanted, device.organization_id)
     if foreign:
         raise Invalid({"config": [FOREIGN_TEMPLATES + ", ".join(foreign)]})
+    for server, names in templates_by_server(session, wanted).items():
+        if len(names) > 1:
+            listed = " and ".join(f'"{name}"' for name in names)
+            raise Invalid({"config": [SAME_SERVER.format(templates=listed, server=server)]})
 
 
 def _explained(session: Session, runtime: Runtime, device: Device, invalid: ConfigurationInvalid) -> Invalid:

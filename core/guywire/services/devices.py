@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from guywire.events import ConfigCreated, ConfigStatusChanged, DeviceActivated, DeviceDeactivated, Event
 from guywire.interfaces import JSONObject
-from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings
+from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings, VpnClient
 from guywire.plugin import inform, notify
-from guywire.services import status
+from guywire.registry import Registry
+from guywire.services import status, vpn_clients
 from guywire.services.renderer import Renderer
 from guywire.services.rendering import render_within
 from guywire.services.templates import assign, automatic_templates, hold_organization, merged
@@ -133,6 +134,13 @@ def activate(session: Session, renderer: Renderer, device: Device, now: datetime
         status.record_activation(config.state)
         _tell_status(session, config.state, previous)
     notify(session, DeviceActivated(device.id))
+
+
+def delete(session: Session, registry: Registry, device: Device, now: datetime) -> None:
+    """Remove a device; what it had as a client of VPN servers is revoked and freed."""
+    if device.config is not None:
+        vpn_clients.release(session, registry, VpnClient.config_id == device.config.id, now)
+    session.delete(device)
 
 
 def conflicts(session: Session, device: Device) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from guywire.models import (
     OrganizationConfigSettings,
     Template,
     TemplateTag,
+    Vpn,
 )
 from guywire.services.status import ACTIVE, dependents_of_template, mark_stale
 
@@ -154,6 +156,17 @@ def foreign_templates(session: Session, template_ids: Sequence[uuid.UUID], organ
             .order_by(Template.name)
         )
     )
+
+
+def templates_by_server(session: Session, template_ids: Sequence[uuid.UUID]) -> dict[str, list[str]]:
+    """The names of those templates that make clients of VPN servers, by the server's name."""
+    if not template_ids:
+        return {}
+    query = sa.select(Vpn.id, Vpn.name, Template.name).join(Vpn, Vpn.id == Template.vpn_id)
+    found: dict[tuple[uuid.UUID, str], list[str]] = defaultdict(list)
+    for vpn_id, server, name in session.execute(query.where(Template.id.in_(template_ids)).order_by(Template.name)):
+        found[vpn_id, server].append(name)
+    return {server: names for (_, server), names in found.items()}
 
 
 def add_to_existing(session: Session, template: Template) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, cast
@@ -139,9 +139,7 @@ def _store(session: Session, rendering: _Rendering) -> None:
     session.merge(VpnArchive(vpn_id=state.vpn_id, checksum=state.checksum, archive=packed))
 
 
-def refresh_all(
-    factory: SessionFactory, registry: Registry, global_context: JSONObject, clock: Callable[[], datetime]
-) -> None:
+def refresh_all(factory: SessionFactory, registry: Registry, global_context: JSONObject) -> None:
     """Render until no server's archive is stale."""
     is_stale = VpnState.inputs_version != VpnState.rendered_version
     while True:
