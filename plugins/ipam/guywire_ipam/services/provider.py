@@ -130,7 +130,7 @@ class Addresses(AddressProvider):
 
     def _release(self, session: Session, ids: Sequence[UUID]) -> None:
         query = sa.select(IpAddress, Subnet).join(Subnet, Subnet.id == IpAddress.subnet_id).where(IpAddress.id.in_(ids))
-        found = session.execute(query).tuples().all()
+        found = session.execute(query).all()
         pool.free(session, [address for address, subnet in found if subnet.config_id is None])
         for config_id, master_id in {(subnet.config_id, subnet.master_subnet_id) for _, subnet in found}:
             if config_id is not None:
