@@ -8,9 +8,11 @@ from typing import Annotated, Any
 
 import sqlalchemy as sa
 from guywire.api import fields, filters
-from guywire.api.base import Resource, register
+from guywire.api.base import UUID_PATTERN, Resource, register_single
 from guywire.api.field import Field, fail
 from guywire.api.schema import Schema
+from guywire.api.service import APIService, Operation
+from guywire.api.shown import PageReader
 from guywire.errors import NotFound
 from guywire.models import Organization
 from guywire.security import Identity, require_for_object, visible_to
@@ -54,7 +56,7 @@ class SubnetBody(Schema):
     ] = None
 
 
-@register(PATH)
+@register_single(f"{PATH}{{id:{UUID_PATTERN}}}/", methods=frozenset({"GET", "PUT", "PATCH", "DELETE"}))
 class SubnetResource(Resource):
     """Subnets, in the order of their addresses. Without organization a subnet is shared by all of them."""
 
@@ -63,7 +65,6 @@ class SubnetResource(Resource):
     kind = "subnet"
     label = "Subnet"
     shared = True
-    manager = False
     shown = {  # noqa: RUF012
         "id": Subnet.id,
         "created": Subnet.created,
@@ -78,6 +79,8 @@ class SubnetResource(Resource):
         **filters.organization(Subnet.organization_id),
         "master_subnet": filters.related(Subnet.master_subnet_id, Subnet, "Only parts of this subnet."),
     }
+
+    reader = PageReader(shown, Subnet.id)
 
     @override
     def order(self) -> tuple[Any, ...]:
@@ -94,6 +97,37 @@ class SubnetResource(Resource):
     @override
     def delete(self, row: Subnet) -> None:
         tree.delete(self.session, row, force=is_forced(self.request))
+
+
+class SubnetList(SubnetResource):
+    """The list is also for those who manage no organization, to whom it is empty: so it is in the reference."""
+
+    manager = False
+
+
+collection = APIService(
+    name="subnet_list", path=PATH, title="Subnet list", description=SubnetResource.__doc__, resource=SubnetResource
+)
+
+
+@collection.get(
+    operation=Operation(
+        answer=SubnetResource,
+        page=True,
+        permission="view_subnet",
+        manager=False,
+        parameters={name: each.field for name, each in SubnetResource.filters.items()},
+    )
+)
+def list_subnets(request: Request) -> dict[str, Any]:
+    """A page of the list."""
+    return SubnetList(request).collection_get()
+
+
+@collection.post(operation=Operation(body=SubnetBody, answer=SubnetResource, status=201, permission="add_subnet"))
+def create_subnet(request: Request) -> dict[str, Any]:
+    """Create a subnet."""
+    return SubnetResource(request).collection_post()
 
 
 def is_forced(request: Request) -> bool:

@@ -75,7 +75,6 @@ def export_subnet(request: Request) -> Response:
         body=ImportBody,
         answer=object_schema(detail={"type": "string"}),
         permission="add_subnet",
-        manager=False,
         takes=("multipart/form-data",),
     )
 )
