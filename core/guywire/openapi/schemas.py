@@ -93,8 +93,8 @@ class Components:
         schema |= {
             name: limit for name, limit in (("minimum", field.minimum), ("maximum", field.maximum)) if limit is not None
         }
-        if field.choices is not None:
-            schema["enum"] = list(field.choices(self._registry))
+        if field.choices is not None and (choices := list(field.choices(self._registry))):
+            schema["enum"] = choices  # which has to be of something; without plugins there may be nothing
         if field.blank and ("format" in schema or "pattern" in schema):
             schema = {"anyOf": [schema, {"type": "string", "const": ""}]}
         return nullable(schema) if field.null and schema.get("type") != "null" else schema
