@@ -49,7 +49,11 @@ class Registry:
             return service
         message = f"plugin {plugin!r}: the VPN backend {id!r} needs a {protocol.__name__}, and no plugin provides one"
         blocked = ", ".join(sorted(self.host.blocked))
-        hint = f"guywire.plugins.blocked leaves out {blocked}" if blocked else "install and enable the one that does"
+        hint = (
+            f"guywire.plugins.blocked leaves out {blocked}; allow the one that does, or block {plugin} too"
+            if blocked
+            else f"install the one that does, or block {plugin}"
+        )
         raise PluginError(f"{message}: {hint}")
 
 
