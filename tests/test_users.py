@@ -1,5 +1,7 @@
 """Stories of the users API: who sees whom, who may change whom, and that nobody gets more than they were given."""
 
+from urllib.parse import parse_qsl, urlsplit
+
 import pytest
 import sqlalchemy as sa
 from guywire.db import reading, writing
@@ -348,8 +350,8 @@ def mailed(monkeypatch):
 
 
 def values_of(text):
-    words = [line.split() for line in text.splitlines()]
-    return {line[0]: line[1] for line in words if len(line) == 2 and line[0] in ("uid", "token")}
+    [link] = [line for line in text.splitlines() if "?uid=" in line]
+    return dict(parse_qsl(urlsplit(link).query))
 
 
 def test_a_forgotten_password_is_replaced_by_a_token_from_a_mail_once(app, anonymous, admin, worker, mailed, clock):
@@ -399,3 +401,25 @@ def test_nobody_is_flooded_with_mails(anonymous, admin):
     answer = anonymous.request("POST", RESET, {"input": "Ada@example.org"}, 429)
     assert answer.headers["Retry-After"] == "3600"
     anonymous.post(RESET, {"input": "eve@example.org"}, 200)
+
+
+def test_a_forgotten_password_is_replaced_in_a_browser(app, admin, worker, mailed):
+    make(admin)
+    form = app.get("/accounts/login/").click("Password forgotten").forms[0]
+    form["input"] = "nobody"
+    assert "Enter a valid" not in form.submit(status=200).text  # which addresses there are is not told
+    form["input"] = "ada@example.org"
+    assert "on its way" in form.submit(status=200)
+    worker.run_due(0)
+    [(_, text)] = mailed
+    [link] = [line.removeprefix("http://127.0.0.1:6543") for line in text.splitlines() if "?uid=" in line]
+    form = app.get(link).forms[0]
+    form["new_password1"], form["new_password2"] = "short", "short"
+    page = form.submit(status=400)
+    assert "too short" in page
+    form = page.forms[0]
+    form["new_password1"] = form["new_password2"] = "battery staple"
+    assert "Log in with it" in form.submit(status=200)
+    assert "ask for another one" in form.submit(status=400)
+    token_for(app, "ada", "battery staple")
+    app.post("/accounts/password/reset/", {"input": "ada@example.org"}, status=403)

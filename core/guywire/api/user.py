@@ -25,7 +25,10 @@ NOT_YOURS_TO_GIVE = "You cannot give permissions that you do not have."
 
 @register(PATH)
 class UserResource(Resource):
-    """Users: who may log in, and what they may do. Superusers see everybody, others the users of their organizations."""
+    """Users: who may log in, and what they may do.
+
+    Superusers see everybody, others the users of their organizations.
+    """
 
     model = User
     schema = UserDetailBody

@@ -54,7 +54,7 @@ def _confirm(request: Request) -> Response:
 
 
 def _confirm_page(request: Request, uid: str, token: str, problems: list[str], *, done: bool = False) -> Response:
-    values = {"uid": uid, "token": token, "problems": problems, "done": done, "min_length": MIN_LENGTH}
+    values: dict[str, Any] = {"uid": uid, "token": token, "problems": problems, "done": done, "min_length": MIN_LENGTH}
     return render(request, "password_confirm.jinja2", **values)
 
 

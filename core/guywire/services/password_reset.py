@@ -22,22 +22,19 @@ from guywire.services.mail import deliver
 from guywire.settings import Settings
 
 JOB = "password-reset-mail"
-CONFIRM_PATH = "/api/v1/users/password/reset/confirm/"
+PAGE = "/accounts/password/reset/confirm/"
+"""Where the link in the mail leads."""
 
 _PURPOSE = "password_reset.token"
 
 _MAIL = """\
-Somebody, probably you, wants a new password for {username} at {url}.
+Somebody, probably you, wants a new password for {username} at {url}. Set it here:
 
-Send these values and the new password, twice, to
-{url}{path}
+{url}{page}?uid={uid}&token={token}
 
-    uid            {uid}
-    token          {token}
-    new_password1  ...
-    new_password2  ...
+(Or send uid, token, new_password1 and new_password2 to {url}/api/v1/users/password/reset/confirm/.)
 
-The token serves once, and for {hours} hours. If you did not ask for it, there is nothing to do: the password is still
+The link serves once, and for {hours} hours. If you did not ask for it, there is nothing to do: the password is still
 the old one.
 """
 
@@ -55,7 +52,7 @@ def mail_token(runtime: Runtime, email: str) -> None:
     text = _MAIL.format(
         username=user.username,
         url=_public_url(settings),
-        path=CONFIRM_PATH,
+        page=PAGE,
         uid=user.id,
         token=make_token(runtime.key_ring, user, now),
         hours=max(1, settings.password_reset_lifetime // 3600),
