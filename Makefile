@@ -16,6 +16,8 @@ PYTEST_FLAGS += -p no_skips
 export PYTHONPATH := .ci
 endif
 PYTEST = $(BIN)/python -m pytest $(PYTEST_FLAGS)
+# Each process has a database server of its own, so more than a few do not help.
+IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
 
 .PHONY: help serve test test-system test-long lint conformance bench docs clean
 .DEFAULT_GOAL := help
@@ -29,7 +31,7 @@ serve: $(VENV)/.runtime ## install, prepare the database and serve on 127.0.0.1:
 	@exec $(BIN)/guywire serve $(INI)
 
 test: $(VENV)/.test ## the tests that need no root and no daemons, on SQLite and on PostgreSQL (a few minutes)
-	$(PYTEST)
+	$(PYTEST) $(IN_PARALLEL)
 
 test-system: $(VENV)/.test ## the tests with real daemons; installs Debian packages, as root
 	tests/system/install-packages
