@@ -133,4 +133,4 @@ def test_a_stranger_to_the_code_finds_no_mistake(app: TestApp, admin: Client, kn
 
 @pytest.mark.long
 def test_a_patient_stranger_finds_no_mistake_either(app: TestApp, admin: Client, known: dict[str, list[Any]]) -> None:
-    fuzz(app, admin, known, examples=100)
+    fuzz(app, admin, known, examples=60)
