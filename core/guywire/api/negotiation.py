@@ -9,7 +9,8 @@ from guywire.errors import NotAcceptable, NotFound
 JSON = "application/json"
 HTML = "text/html"
 
-_ANYTHING = ("", "*/*", JSON)
+_ANYTHING = ("", "*/*", JSON, "application/json, text/plain, */*")
+"""What programs send: no need to look closer."""
 _FORMATS = {"json": [JSON], "api": [HTML], None: [JSON, HTML]}
 
 
