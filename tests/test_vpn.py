@@ -253,6 +253,19 @@ def test_an_operator_is_told_when_there_is_no_place(admin, organization, make_vp
     assert admin.get(f"device/{device['id']}/")["config"]["templates"] == []
 
 
+def test_variables_of_plugins_win_over_all_but_the_devices_own(admin, organization, make_vpn, make_client):
+    vpn = make_vpn()
+    host = f"vpn_host_{vpn['id'].replace('-', '')}"
+    group = {"name": "g", "organization": organization, "context": {"weather": "foul", host: "g"}, "templates": []}
+    group = admin.post("group/", group)
+    device = admin.make_device(organization, templates=[make_client(vpn)["id"]])
+    admin.patch(f"device/{device['id']}/", {"group": group["id"]})
+    system = admin.get(f"device/{device['id']}/context/")["system"]
+    assert (system["weather"], system[host]) == ("fair", "tower.example.org")
+    admin.patch(f"device/{device['id']}/", {"config": {"context": {host: "own"}}})
+    assert tunnel_of(admin, device) == "own red 1"
+
+
 def test_one_template_a_server(admin, organization, make_vpn, make_client):
     vpn = make_vpn()
     templates = [make_client(vpn, name)["id"] for name in ("a", "b")]

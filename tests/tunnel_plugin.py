@@ -180,6 +180,11 @@ def register_fields():
 
 
 @hookimpl
+def config_context(session, config_ids):
+    return {id: {"weather": "fair"} for id in config_ids}
+
+
+@hookimpl
 def register_services():
     return {Paint: PaintShop()}
 
