@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from guywire_pki.models import CA, Cert
 from guywire_pki.services.authorities import issuer_of
-from guywire_pki.services.issuing import make_ca, make_certificate, with_defaults
+from guywire_pki.services.issuing import issued, make_ca, with_defaults
 from guywire_pki.x509 import keys
 from guywire_pki.x509.certificates import CA_VALIDITY, VALIDITY
 from sqlalchemy.orm import Session
@@ -34,4 +34,7 @@ def ca_row(session: Session, owner: UUID | None, **fields: Any) -> CA:
 def cert_row(session: Session, owner: UUID | None, ca: CA | None = None, **fields: Any) -> Cert:
     ca = ca or ca_row(session, owner)
     values = with_defaults(_values(owner, **fields), VALIDITY, NOW)
-    return make_certificate(session, ca, values, some_key(), issuer_of(ca), NOW)
+    row = issued(ca, values, some_key(), issuer_of(ca), NOW)
+    session.add(row)
+    session.flush()
+    return row

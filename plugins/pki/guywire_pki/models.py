@@ -93,8 +93,11 @@ class Revocation(Base):
     """
 
     __tablename__ = "pki_revocation"
+    __table_args__ = (sa.UniqueConstraint("ca_id", "serial_number"), {"sqlite_autoincrement": True})
 
-    ca_id: Mapped[int] = mapped_column(ForeignKey("pki_ca.id", ondelete="CASCADE"), primary_key=True)
-    serial_number: Mapped[str] = mapped_column(String(50), primary_key=True)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    """Grows with each revocation: with the number of rows, it says whether a CRL is the same as another."""
+    ca_id: Mapped[int] = mapped_column(ForeignKey("pki_ca.id", ondelete="CASCADE"))
+    serial_number: Mapped[str] = mapped_column(String(50))
     revoked_at: Mapped[datetime]
     expires: Mapped[datetime]

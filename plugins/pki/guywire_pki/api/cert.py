@@ -19,9 +19,9 @@ from guywire_pki.api.issuing import Issuing, columns_of, filters_of
 from guywire_pki.models import CA, Cert
 from guywire_pki.services import renewal
 from guywire_pki.services.authorities import issuer_of, lock_to_issue
-from guywire_pki.services.issuing import Values, check_new_certificate, make_certificate, with_defaults
+from guywire_pki.services.issuing import Values, check_new_certificate, imported, issued, with_defaults
 from guywire_pki.services.revocation import revoke
-from guywire_pki.services.rules import require_free_common_name, require_same_organization
+from guywire_pki.services.rules import require_free_common_name, require_free_serial, require_same_organization
 from guywire_pki.x509.certificates import VALIDITY
 
 PATH = "/api/v1/controller/cert/"
@@ -61,15 +61,22 @@ class CertResource(Issuing):
     def complete(self, fields: dict[str, Any]) -> Values:
         values = with_defaults(self.given(fields), VALIDITY, self.now)
         ca = self.session.get_one(CA, values.pop("ca"))
-        check_new_certificate(self.session, ca, values)
+        check_new_certificate(self.session, ca, values, has_random_serial=not fields.get("serial_number"))
         return values
 
     @override
     def create(self, fields: dict[str, Any]) -> Cert:
         ca = lock_to_issue(self.session, fields["ca"])
-        key = self.keys.get("own")
-        issuer = None if key is None else issuer_of(ca)
-        return make_certificate(self.session, ca, self.prepared, key, issuer, self.now)
+        require_same_organization(ca, self.prepared["organization_id"])
+        if fields.get("serial_number"):
+            # No constraint compares it with what was revoked meanwhile.
+            require_free_serial(self.session, ca.id, self.prepared["serial_number"], imported="own" not in self.keys)
+        if "own" in self.keys:
+            made = issued(ca, self.prepared, self.keys["own"], issuer_of(ca), self.now)
+        else:
+            made = imported(self.session, ca, self.prepared, self.now)
+        self.session.add(made)
+        return made
 
     @override
     def update(self, row: Cert, fields: dict[str, Any]) -> None:

@@ -55,7 +55,8 @@ def public_crl(request: Request) -> Response:
 
 
 def _answer(request: Request, ca: CA) -> Response:
-    response = Response(crl_of(request.db, ca, request.now), content_type=MEDIA_TYPE)
+    crl = crl_of(request.db, ca, request.now)
+    response = Response(crl.pem, content_type=MEDIA_TYPE)
     response.headers["Content-Disposition"] = f"attachment; filename={ca.id}.crl"
-    response.last_modified = request.now
+    response.last_modified = crl.signed_at
     return response

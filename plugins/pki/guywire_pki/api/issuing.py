@@ -43,11 +43,13 @@ class Issuing(Resource):
     """A resource whose POST makes keys.
 
     That takes long, and the session of an unsafe request may hold the only write lock that there is. So ``prepare``
-    looks at the request with a session that only reads; once the lock is there, everything is looked at again.
+    looks at the request with a session that only reads. What changes before the lock is there runs into the
+    constraints of the database, and the request is repeated.
     """
 
     shared = True
     prepared: Any = None
+    _fields: dict[str, Any] | None = None
     keys: dict[Any, PrivateKey]
     """New keys, by what they are for."""
 
@@ -90,9 +92,14 @@ class Issuing(Resource):
 
     @override
     def validated(self, *, partial: bool) -> dict[str, Any]:
+        if self._fields is not None:
+            # Once is enough: should something have gone since, the database refuses and it begins anew.
+            return self._fields
         fields = super().validated(partial=partial)
-        if self.request.method == "POST" and is_import(fields) and "organization" not in fields:
-            fields["organization"] = self.organization_of_import(fields)
+        if self.request.method == "POST":
+            if is_import(fields) and "organization" not in fields:
+                fields["organization"] = self.organization_of_import(fields)
+            self._fields = fields
         return fields
 
     def organization_of_import(self, fields: dict[str, Any]) -> UUID | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from guywire.errors import NON_FIELD, Invalid
 from sqlalchemy.orm import Session
 
 from guywire_pki.models import CA, Cert
@@ -14,6 +15,7 @@ from guywire_pki.services.rules import require_free_common_name, require_free_se
 from guywire_pki.x509 import keys
 from guywire_pki.x509.certificates import (
     DEFAULT_DIGEST,
+    GENERATION_FAILED,
     Issuer,
     check,
     default_end,
@@ -39,12 +41,21 @@ def with_defaults(given: Mapping[str, Any], validity: timedelta, now: datetime) 
         "passphrase": "",
     }
     values |= given
-    values["serial_number"] = values.get("serial_number") or new_serial()
+    values["serial_number"] = _serial_of(values.get("serial_number"))
     # A certificate knows no parts of seconds.
     start, end = values.get("validity_start"), values.get("validity_end")
     values["validity_start"] = start.replace(microsecond=0) if start else default_start(now)
     values["validity_end"] = end.replace(microsecond=0) if end else default_end(now, validity)
     return values
+
+
+def _serial_of(given: str | None) -> str:
+    if not given:
+        return new_serial()
+    try:
+        return str(int(given))
+    except ValueError:
+        raise Invalid({NON_FIELD: [GENERATION_FAILED, "serial_number: a whole number is wanted"]}) from None
 
 
 def check_new_ca(session: Session, values: Values) -> None:
@@ -55,11 +66,9 @@ def check_new_ca(session: Session, values: Values) -> None:
 
 
 def make_ca(session: Session, values: Values, key: PrivateKey | None, now: datetime) -> CA:
-    """A CA with a new key, or an imported one. Raises Invalid."""
-    check_new_ca(session, values)
+    """A CA with a new key, or an imported one, which was checked. Raises Invalid."""
     ca = CA(**values, created=now, modified=now)
     if key is not None:
-        _normalize_serial(ca)
         ca.certificate = self_signed(ca, key)
         ca.private_key = keys.to_pem(key, ca.passphrase)
     session.add(ca)
@@ -67,7 +76,7 @@ def make_ca(session: Session, values: Values, key: PrivateKey | None, now: datet
     return ca
 
 
-def check_new_certificate(session: Session, ca: CA, values: Values) -> None:
+def check_new_certificate(session: Session, ca: CA, values: Values, *, has_random_serial: bool = False) -> None:
     """Refuse a certificate that a CA could not issue, or did not. Raises Invalid."""
     is_import = "certificate" in values
     require_same_organization(ca, values.get("organization_id"))
@@ -76,28 +85,20 @@ def check_new_certificate(session: Session, ca: CA, values: Values) -> None:
     else:
         check(Cert(**values))
     require_free_common_name(session, Cert, values["common_name"], values.get("organization_id"), None)
-    require_free_serial(session, ca.id, str(int(values["serial_number"])), imported=is_import)
+    if is_import or not has_random_serial:
+        require_free_serial(session, ca.id, values["serial_number"], imported=is_import)
 
 
-def make_certificate(
-    session: Session, ca: CA, values: Values, key: PrivateKey | None, issuer: Issuer | None, now: datetime
-) -> Cert:
-    """A certificate with a new key, which ``issuer`` signs, or an imported one. Raises Invalid.
-
-    The CA has to be locked (``authorities.lock_to_issue``).
-    """
-    check_new_certificate(session, ca, values)
+def issued(ca: CA, values: Values, key: PrivateKey, issuer: Issuer, now: datetime) -> Cert:
+    """A certificate that a CA, locked by ``authorities.lock_to_issue``, has just issued. Raises Invalid."""
     certificate = Cert(**values, ca_id=ca.id, created=now, modified=now)
-    if key is not None and issuer is not None:
-        _normalize_serial(certificate)
-        certificate.certificate = signed(certificate, key, issuer)
-        certificate.private_key = keys.to_pem(key, certificate.passphrase)
-    else:
-        adopt(session, certificate)
-    session.add(certificate)
-    session.flush()
+    certificate.certificate = signed(certificate, key, issuer)
+    certificate.private_key = keys.to_pem(key, certificate.passphrase)
     return certificate
 
 
-def _normalize_serial(row: CA | Cert) -> None:
-    row.serial_number = str(int(row.serial_number))
+def imported(session: Session, ca: CA, values: Values, now: datetime) -> Cert:
+    """A certificate that a CA issued elsewhere, which was checked."""
+    certificate = Cert(**values, ca_id=ca.id, created=now, modified=now)
+    adopt(session, certificate)
+    return certificate

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
+from guywire.errors import NON_FIELD, Invalid
 from guywire.interfaces import Authority, CertificateOrder, Credential, PkiProvider
 from guywire.models import Organization
 from sqlalchemy.orm import Session
@@ -14,8 +15,9 @@ from typing_extensions import override
 
 from guywire_pki.models import CA, Cert
 from guywire_pki.services.authorities import issuer_of, lock_to_issue
-from guywire_pki.services.issuing import Values, make_certificate, with_defaults
+from guywire_pki.services.issuing import Values, issued, with_defaults
 from guywire_pki.services.revocation import revoke
+from guywire_pki.services.rules import NOT_UNIQUE, require_same_organization
 from guywire_pki.x509 import keys
 from guywire_pki.x509.certificates import VALIDITY
 from guywire_pki.x509.names import SUBJECT_FIELDS
@@ -50,15 +52,26 @@ class Provider(PkiProvider):
         issuer = issuer_of(ca)
         missing = len(orders) - len(keys)
         made = [*keys, *self.prepare_keys(session, ca_id, missing)] if missing > 0 else keys
-        return [
-            make_certificate(session, ca, _values(ca, order, now), key, issuer, now).id
-            for order, key in zip(orders, made, strict=False)
-        ]
+        self._check(session, ca, orders)
+        rows = [issued(ca, _values(ca, order, now), key, issuer, now) for order, key in zip(orders, made, strict=False)]
+        session.add_all(rows)
+        session.flush()
+        return [row.id for row in rows]
+
+    def _check(self, session: Session, ca: CA, orders: Sequence[CertificateOrder]) -> None:
+        names = sa.select(Cert.common_name, Cert.organization_id)
+        found = _by_values(session, names, Cert.common_name, {order.common_name for order in orders})
+        taken = {(name, owner) for name, owner in found}
+        for order in orders:
+            require_same_organization(ca, order.organization_id)
+            if (order.common_name, order.organization_id) in taken:
+                raise Invalid({NON_FIELD: [f"The common name {order.common_name} is taken: {NOT_UNIQUE}"]})
+            taken.add((order.common_name, order.organization_id))
 
     @override
     def authorities(self, session: Session, ids: Sequence[int]) -> Mapping[int, Authority]:
         columns = sa.select(CA.id, CA.common_name, CA.organization_id, CA.certificate)
-        return {row[0]: Authority(*row) for row in _by_id(session, columns, CA.id, ids)}
+        return {row[0]: Authority(*row) for row in _by_values(session, columns, CA.id, ids)}
 
     @override
     def credentials(self, session: Session, ids: Sequence[int]) -> Mapping[int, Credential]:
@@ -66,7 +79,7 @@ class Provider(PkiProvider):
             *(Cert.id, Cert.ca_id, Cert.name, Cert.common_name, Cert.organization_id),
             *(Cert.certificate, Cert.private_key, Cert.revoked, Cert.validity_end),
         )
-        return {row[0]: Credential(*row) for row in _by_id(session, columns, Cert.id, ids)}
+        return {row[0]: Credential(*row) for row in _by_values(session, columns, Cert.id, ids)}
 
     @override
     def with_common_name(
@@ -86,7 +99,7 @@ class Provider(PkiProvider):
     @override
     def revoke(self, session: Session, ids: Sequence[int], now: datetime) -> None:
         query = sa.select(Cert).order_by(Cert.id).with_for_update(key_share=True)
-        revoke(session, [row for [row] in _by_id(session, query, Cert.id, ids)], now)
+        revoke(session, [row for [row] in _by_values(session, query, Cert.id, ids)], now)
 
     @override
     def delete(self, session: Session, ids: Sequence[int]) -> None:
@@ -106,11 +119,11 @@ def _values(ca: CA, order: CertificateOrder, now: datetime) -> Values:
     return with_defaults(given, VALIDITY, now)
 
 
-def _by_id(session: Session, query: Any, column: Any, ids: Sequence[int]) -> list[Any]:
-    return [row for chunk in _chunks(ids) for row in session.execute(query.where(column.in_(chunk)))]
+def _by_values(session: Session, query: Any, column: Any, values: Iterable[Any]) -> list[Any]:
+    """The rows of ``query`` whose ``column`` is one of many values, asked for in pieces that any database takes."""
+    return [row for chunk in _chunks(values) for row in session.execute(query.where(column.in_(chunk)))]
 
 
-def _chunks(ids: Sequence[int]) -> list[list[int]]:
-    """So many that no database finds the statement too long."""
-    wanted = sorted(set(ids))
+def _chunks(values: Iterable[Any]) -> list[list[Any]]:
+    wanted = sorted(set(values))
     return [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
 
 import sqlalchemy as sa
 from guywire.events import CertificatesRevoked
@@ -13,6 +15,23 @@ from sqlalchemy.orm import Session
 from guywire_pki.models import CA, Cert, Revocation
 from guywire_pki.services.authorities import issuer_of
 from guywire_pki.x509.crl import revocation_list
+
+FRESH = timedelta(minutes=1)
+"""How long a CRL is given out again while it says the same."""
+
+_MAX_RECENT = 256
+
+
+@dataclass(frozen=True, slots=True)
+class CRL:
+    """A signed revocation list, as PEM."""
+
+    pem: bytes
+    signed_at: datetime
+
+
+_recent: dict[Any, CRL] = {}
+"""By what they say: the CA's certificate, and which revocations there are."""
 
 
 def revoke(session: Session, certificates: Sequence[Cert], now: datetime) -> None:
@@ -36,19 +55,32 @@ def record(session: Session, certificates: Sequence[Cert], now: datetime) -> Non
 
 def adopt(session: Session, certificate: Cert) -> None:
     """An imported certificate that is on the CRL is a revoked one."""
-    revocation = session.get(Revocation, (certificate.ca_id, certificate.serial_number))
-    if revocation is not None:
-        certificate.revoked, certificate.revoked_at = True, revocation.revoked_at
-
-
-def crl_of(session: Session, ca: CA, now: datetime) -> bytes:
-    """The CRL of a CA as of now: every serial number that was revoked and would not have expired."""
-    revoked = session.execute(
-        sa.select(Revocation.serial_number, Revocation.revoked_at)
-        .where(Revocation.ca_id == ca.id, Revocation.expires > now)
-        .order_by(Revocation.revoked_at, Revocation.serial_number)
+    since = session.scalar(
+        sa.select(Revocation.revoked_at).where(
+            Revocation.ca_id == certificate.ca_id, Revocation.serial_number == certificate.serial_number
+        )
     )
-    return revocation_list(issuer_of(ca), ((int(serial), since) for serial, since in revoked), now)
+    certificate.revoked, certificate.revoked_at = since is not None, since
+
+
+def crl_of(session: Session, ca: CA, now: datetime) -> CRL:
+    """The CRL of a CA as of now: every serial number that was revoked and would not have expired.
+
+    Anybody may ask for it, and signing takes long: one that says the same and was signed a moment ago serves again.
+    """
+    listed = sa.and_(Revocation.ca_id == ca.id, Revocation.expires > now)
+    newest, count = session.execute(sa.select(sa.func.max(Revocation.id), sa.func.count()).where(listed)).one()
+    key = (ca.certificate, ca.id, newest, count)
+    recent = _recent.get(key)
+    if recent is None or not timedelta(0) <= now - recent.signed_at < FRESH:
+        rows = session.execute(
+            sa.select(Revocation.serial_number, Revocation.revoked_at).where(listed).order_by(Revocation.id)
+        )
+        recent = CRL(revocation_list(issuer_of(ca), ((int(serial), since) for serial, since in rows), now), now)
+        if len(_recent) >= _MAX_RECENT:
+            _recent.clear()
+        _recent[key] = recent
+    return recent
 
 
 def forget_expired(session: Session, before: datetime) -> None:

@@ -39,8 +39,10 @@ def require_free_common_name(
 
 def require_free_serial(session: Session, ca_id: int, serial: str, *, imported: bool) -> None:
     """A CA uses a serial number once. What was revoked may come back only as the same certificate. Raises Invalid."""
-    taken = session.scalar(sa.select(Cert.id).where(Cert.ca_id == ca_id, Cert.serial_number == serial)) is not None
-    if taken or (not imported and session.get(Revocation, (ca_id, serial)) is not None):
+    taken: sa.ColumnElement[bool] = sa.exists().where(Cert.ca_id == ca_id, Cert.serial_number == serial)
+    if not imported:
+        taken = taken | sa.exists().where(Revocation.ca_id == ca_id, Revocation.serial_number == serial)
+    if session.scalar(sa.select(taken)):
         raise Invalid({MODEL: [SERIAL_TAKEN]})
 
 

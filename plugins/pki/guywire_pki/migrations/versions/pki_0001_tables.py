@@ -109,6 +109,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "pki_revocation",
+        sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("ca_id", sa.Integer(), nullable=False),
         sa.Column("serial_number", sa.String(length=50), nullable=False),
         sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=False),
@@ -116,5 +117,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["ca_id"], ["pki_ca.id"], name=op.f("fk_pki_revocation_ca_id_pki_ca"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("ca_id", "serial_number", name=op.f("pk_pki_revocation")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_pki_revocation")),
+        sa.UniqueConstraint("ca_id", "serial_number", name=op.f("uq_pki_revocation_ca_id_serial_number")),
+        sqlite_autoincrement=True,
     )
