@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from guywire.api.service import APIService
+from guywire.openapi.words import plural_of
 
 _NAMES = ("name", "username", "common_name", "label", "email")
 _TITLE = 40
@@ -18,9 +19,7 @@ _CODE = re.compile(r"``(.+?)``")
 def title_of(service: APIService) -> str:
     """A service's title. Lists are called what their resource's description begins with ("Devices: …")."""
     if service.resource is not None and "}" not in service.path:
-        plural, colon, _ = (service.resource.__doc__ or "").strip().partition(":")
-        if colon and len(plural) < _TITLE:
-            return plural
+        return plural_of(service.resource)
     if "}/" in service.path and not service.path.endswith("}/"):
         return service.path.rstrip("/").rpartition("/")[2].replace("-", " ").capitalize()
     return service.title
