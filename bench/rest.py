@@ -1,7 +1,8 @@
 """Requests of operators: ``python bench/rest.py [--quick]``.
 
-Lists of 10 and 100 devices, a device's detail, creation and change, with 1,000 and with 100,000 devices in the database:
-answers per second of one client that waits for each, processor time of the web process per request, SQL statements.
+Lists of 10 and 100 devices, a device's detail, creation and change, with 1,000 and with 100,000 devices in the
+database: answers per second of one client that waits for each, processor time of the web process per request, SQL
+statements.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 import sqlalchemy as sa
 from fleet import BACKEND, Fleet, make_fleet
 from guywire.app import create_router
+from guywire.db import reading
+from guywire.models import Organization
 from harness import DATABASES, Instance, Process, arguments, controller, instance, milliseconds, print_table
 from webtest import TestApp
 
@@ -123,10 +126,8 @@ def statements(served: Instance, fleet: Fleet, story: Story) -> int:
 def rows(served: Instance, size: int, quick: bool) -> Iterator[list[str]]:
     """The figures of one database with so many devices."""
     fleet = make_fleet(served.runtime, size, some=10, rendered=size <= 1000)
-    with served.runtime.session_factory() as session:
-        organization = str(session.execute(sa.text("SELECT organization_id FROM device LIMIT 1")).scalar_one())
-        if served.kind == "sqlite":
-            organization = f"{organization[:8]}-{organization[8:12]}-{organization[12:16]}-{organization[16:20]}-{organization[20:]}"
+    with reading(served.runtime.session_factory) as session:
+        organization = str(session.scalars(sa.select(Organization.id)).one())
     for story in stories(fleet, organization):
         sent = statements(served, fleet, story)
         with controller(served) as process:
