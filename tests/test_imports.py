@@ -27,6 +27,12 @@ FLOORS: list[set[str]] = [
     {"builtin", "app", "cli", "testing"},
 ]
 
+PUBLIC = {
+    *("hookspecs", "interfaces", "events", "db", "settings", "errors", "jobs", "sealing", "archive", "models"),
+    *("plugin", "registry", "security", "services", "backends", "runtime", "api"),
+}
+"""The rooms of the core that plugins build on. The rest is how the core does what it does."""
+
 ROOMS = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 
 
@@ -100,5 +106,60 @@ def test_the_core_imports_no_plugin(module: str) -> None:
 @pytest.mark.parametrize("module", modules())
 def test_every_module_says_what_it_is(module: str) -> None:
     path = modules()[module]
+    if path.read_text().strip():
+        assert ast.get_docstring(ast.parse(path.read_text())), f"{path} does not open with a docstring"
+
+
+# The plugins in this tree
+
+
+@cache
+def plugin_modules() -> dict[str, Path]:
+    """The modules of all plugins and their files."""
+    found = {}
+    for root in sorted(ROOT.glob("plugins/*/guywire_*")):
+        for path in sorted(root.rglob("*.py")):
+            parts = path.relative_to(root.parent).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def imports_of_plugin(module: str) -> Iterator[str]:
+    """The modules that a plugin's module imports; relative imports are its own."""
+    for node in ast.walk(ast.parse(plugin_modules()[module].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            base = node.module or ""
+            for alias in node.names:
+                inner = f"{base}.{alias.name}"
+                yield inner if inner in modules() or inner in plugin_modules() else base
+
+
+@pytest.mark.parametrize("module", plugin_modules())
+def test_plugins_build_on_the_public_rooms_of_the_core_and_on_no_other_plugin(module: str) -> None:
+    own = module.split(".")[0]
+    for name in imports_of_plugin(module):
+        package, _, rest = name.partition(".")
+        assert package == own or not package.startswith("guywire_"), f"{module} imports {name}"
+        if package == "guywire" and rest:
+            assert rest.split(".")[0] in PUBLIC, f"{module} imports {name}"
+
+
+def test_no_circles_in_plugins() -> None:
+    graph = {
+        module: {name for name in imports_of_plugin(module) if name in plugin_modules()}
+        - {module, module.split(".")[0]}
+        for module in plugin_modules()
+    }
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"imports in a circle: {' → '.join(reversed(error.args[1]))}")
+
+
+@pytest.mark.parametrize("module", plugin_modules())
+def test_every_module_of_a_plugin_says_what_it_is(module: str) -> None:
+    path = plugin_modules()[module]
     if path.read_text().strip():
         assert ast.get_docstring(ast.parse(path.read_text())), f"{path} does not open with a docstring"
