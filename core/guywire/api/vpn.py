@@ -91,7 +91,6 @@ class VpnResource(Resource):
     def create(self, fields: dict[str, Any]) -> Vpn:
         vpn = Vpn(id=uuid.uuid4(), created=self.now, key="")
         self._apply(vpn, {"notes": "", **fields})
-        vpn.state = VpnState()
         self.session.add(vpn)
         return vpn
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import ForeignKey, String, Text
@@ -47,6 +48,9 @@ class Vpn(Identified, Dated, Base):
     notes: Mapped[str] = mapped_column(Text, default="")
 
     state: Mapped[VpnState] = relationship(cascade="all, delete-orphan", passive_deletes=True)
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**{"state": VpnState(), **values})
 
 
 class VpnClient(Identified, Base):

@@ -21,6 +21,7 @@ from guywire.api.service import APIService, Operation
 from guywire.db import writing
 from guywire.models import Organization
 from guywire.runtime import Runtime
+from guywire.sealing import SealedText
 from guywire.security import Identity
 
 ALLOWED, ANONYMOUS, FORBIDDEN, HIDDEN = "allowed", "unauthenticated", "forbidden", "hidden"
@@ -210,13 +211,13 @@ def make_row(session: Session, model: Any, owner: uuid.UUID | None, now: datetim
 
 
 def _is_text(column: Any) -> bool:
-    return isinstance(column.type, sa.String)
+    return isinstance(column.type, (sa.String, SealedText))
 
 
 def _something(column: Any, now: datetime) -> Any:
+    if _is_text(column):
+        return uuid.uuid4().hex[: getattr(column.type, "length", None) or 32]
     kind = column.type.python_type if not isinstance(column.type, sa.types.TypeDecorator) else None
     if kind is None:
         kind = datetime if isinstance(column.type.impl, sa.DateTime) else dict
-    if _is_text(column):
-        return uuid.uuid4().hex[: column.type.length or 32]
     return {datetime: now, date: now.date(), dict: {}, uuid.UUID: uuid.uuid4(), bool: False}.get(kind, 0)
