@@ -53,7 +53,9 @@ SMALL = [
 
 def test_hosts_get_all_addresses_that_hosts_may_have_and_then_none(admin, make):
     for subnet, hosts in SMALL:
-        take_all(admin, make(subnet), hosts)
+        path = make(subnet)
+        take_all(admin, path, hosts)
+        admin.delete(path)
 
 
 def take_all(admin, path, hosts):

@@ -3,6 +3,7 @@
 import io
 import tarfile
 from dataclasses import replace
+from importlib.metadata import entry_points
 from uuid import UUID
 
 import pytest
@@ -213,7 +214,9 @@ def test_two_rules_do_not_get_in_each_others_way(admin, organization, make_rule,
 def test_without_the_plugin_everything_else_goes_on(admin, organization, make_rule, settings, clock, router):
     make_rule()
     device = admin.make_device(organization, config=SHOWS)
-    application = create_app(replace(settings, plugins_blocked=frozenset({"ipam"})), clock=clock)
+    # With it goes who cannot do without addresses.
+    blocked = frozenset({"ipam"} | {"vpn_wireguard"} & {each.name for each in entry_points(group="guywire")})
+    application = create_app(replace(settings, plugins_blocked=blocked), clock=clock)
     client = Client(TestApp(application), admin.token)
     for path in (SUBNETS, RULES, "/api/v1/ipam/import-subnet/"):
         client.get(path, 404)
