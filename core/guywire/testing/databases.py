@@ -85,7 +85,8 @@ def _fresh_postgresql(builtin: list[tuple[str, Any]]) -> tuple[str, Callable[[],
         _migrate(_postgresql_url(name), builtin)
         _templates[key] = name
     name = f"test_{uuid.uuid4().hex}"
-    _execute(f"CREATE DATABASE {name} TEMPLATE {_templates[key]}")
+    # Copying files takes a third of the time that writing all of it to the log does.
+    _execute(f"CREATE DATABASE {name} TEMPLATE {_templates[key]} STRATEGY FILE_COPY")
     return _postgresql_url(name), lambda: _execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
