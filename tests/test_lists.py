@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from guywire.api.service import services_of
 from guywire.db import writing
-from guywire.models import Config, ConfigState, Device, DeviceGroup, Template
+from guywire.models import Config, ConfigState, Device, DeviceGroup, Template, Vpn
 from guywire.testing.access import make_row
 from guywire.testing.clients import OPENWRT
 
@@ -69,9 +69,9 @@ def test_a_page_of_many_rows_takes_no_more_statements_than_one_of_few(app, admin
         assert counts[0] == counts[1] <= 8, f"{service.path}: {counts}"
 
 
-@pytest.mark.parametrize("model", [Device, DeviceGroup, Template])
+@pytest.mark.parametrize("model", [Device, DeviceGroup, Template, Vpn])
 def test_the_newest_rows_are_found_without_sorting_all_of_them(admin, runtime, organization, model):
-    path = {Device: "device/", DeviceGroup: "group/", Template: "template/"}[model]
+    path = {Device: "device/", DeviceGroup: "group/", Template: "template/", Vpn: "vpn/"}[model]
     make_many(runtime, model, UUID(organization), 3)
     with statements_of(runtime) as sent:
         admin.get(path, page_size="2")
