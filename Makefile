@@ -43,7 +43,7 @@ test-long: $(VENV)/.test ## the tests with ten thousand of everything
 lint: $(VENV)/.lint ## style, types and the direction of imports
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy core
+	$(BIN)/mypy core plugins/*
 	$(PYTEST) tests/test_imports.py
 
 conformance: $(VENV)/.test ## a fresh instance against what the reference implementation answered; ARGS="--area device"
