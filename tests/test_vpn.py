@@ -245,6 +245,16 @@ def test_a_default_template_makes_many_clients_with_what_was_made_before_any_loc
     assert all(tunnel_of(admin, device) for device in failed)
 
 
+def test_what_one_client_needs_is_made_before_any_lock_too(admin, organization, make_vpn, make_client, runtime):
+    templates = [make_client(make_vpn(f"v{number}"), f"t{number}")["id"] for number in range(2)]
+    device = admin.make_device(organization, templates=templates)
+    admin.patch(f"device/{device['id']}/", {"config": {"templates": []}})
+    admin.patch(f"device/{device['id']}/", {"config": {"templates": templates[:1]}})
+    with reading(runtime.session_factory) as session:
+        assert session.scalars(sa.select(client_table.c.made_ahead)).all() == [True]
+    assert returned(runtime) == 2
+
+
 def test_an_operator_is_told_when_there_is_no_place(admin, organization, make_vpn, make_client):
     template = make_client(make_vpn(places=0))
     device = admin.make_device(organization)

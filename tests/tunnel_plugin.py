@@ -13,6 +13,7 @@ from guywire import hookimpl
 from guywire.api import fields, filters
 from guywire.api.field_groups import FieldGroup
 from guywire.api.schema import Schema
+from guywire.db import WRITES
 from guywire.errors import Invalid
 from guywire.interfaces import ArchiveFile, ConfigurationInvalid, MigrationSource
 from guywire.models import Vpn, VpnClient
@@ -106,7 +107,8 @@ class Tunnel:
         return {row.vpn_id: {f"color_{row.vpn_id.hex}": row.color} for row in rows}
 
     def prepare_clients(self, session, vpn, count):
-        return [True] * count
+        # What is made ahead is made while nobody waits for a lock of ours.
+        return [not session.connection().get_execution_options().get(WRITES, False)] * count
 
     def provision_clients(self, session, vpn, clients, prepared, now):
         taken = set(session.scalars(sa.select(client_table.c.number).where(client_table.c.vpn_id == vpn.id)))
@@ -116,8 +118,8 @@ class Tunnel:
         session.execute(
             sa.insert(client_table),
             [
-                {"client_id": client.id, "vpn_id": vpn.id, "number": number, "made_ahead": bool(prepared)}
-                for client, number in zip(clients, free, strict=False)
+                {"client_id": client.id, "vpn_id": vpn.id, "number": number, "made_ahead": ahead}
+                for client, number, ahead in zip(clients, free, prepared, strict=False)
             ],
         )
 

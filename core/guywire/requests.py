@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from contextlib import suppress
 from datetime import datetime
 
 import zope.sqlalchemy
 from pyramid.config import Configurator
 from pyramid.request import Request, RequestLocalCache
+from pyramid.response import Response
+from pyramid_retry import BeforeRetry, IBeforeRetry, is_last_attempt, mark_error_retryable
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from guywire import csrf
@@ -17,6 +21,7 @@ from guywire.runtime import Runtime
 from guywire.security import Identity, identity_of
 from guywire.services import sessions
 from guywire.services.tokens import BearerTokens
+from guywire.services.vpn_clients import PREPARED, MustPrepare, prepare
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -27,6 +32,8 @@ def includeme(config: Configurator) -> None:
     config.add_request_method(_session, "db", reify=True)
     config.add_request_method(_now, "now", reify=True)
     config.set_security_policy(SecurityPolicy(config.registry.runtime))
+    config.add_exception_view(_answer_to_nobody, context=MustPrepare)
+    config.add_subscriber(_prepare, IBeforeRetry)
 
 
 def _session(request: Request) -> Session:
@@ -38,7 +45,26 @@ def _session(request: Request) -> Session:
         return session
     zope.sqlalchemy.register(session, initial_state="changed", transaction_manager=request.tm, keep_session=True)
     announce_writes(session)
+    if not is_last_attempt(request):
+        session.info[PREPARED] = request.environ.setdefault(PREPARED, {})
     return session
+
+
+def _answer_to_nobody(error: MustPrepare, request: Request) -> Response:
+    """The request is repeated, once what takes long to make is there."""
+    mark_error_retryable(error)
+    return Response(status=503)
+
+
+def _prepare(event: BeforeRetry) -> None:
+    """Make what new VPN clients need while no lock is held."""
+    if isinstance(event.exception, MustPrepare):
+        runtime: Runtime = event.request.runtime
+        counts = event.exception.counts
+        # Also when nothing can be made now: the next attempt makes it itself.
+        event.environ[PREPARED] = {vpn_id: () for vpn_id in counts}
+        with suppress(SQLAlchemyError), reading(runtime.session_factory) as session:
+            event.environ[PREPARED] |= prepare(session, runtime.registry, counts)
 
 
 def _now(request: Request) -> datetime:

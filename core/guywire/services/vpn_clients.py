@@ -29,6 +29,9 @@ log = logging.getLogger(__name__)
 Prepared = Mapping[uuid.UUID, Sequence[Any]]
 """By server, what its backend made for new clients before any lock was taken."""
 
+PREPARED = "guywire.prepared"
+"""Where the session of a request that can be repeated has what was prepared for it (a dict, empty at first)."""
+
 Errors = dict[uuid.UUID, str]
 """By configuration, why it could not become a client."""
 
@@ -45,6 +48,16 @@ _PRESENT = sa.select(VpnClient.id, VpnClient.config_id, VpnClient.vpn_id, VpnCli
 )
 
 
+class MustPrepare(Exception):
+    """New clients need what may take long to make, and locks are held: it should be made without them (``prepare``)
+    and put into the session's ``PREPARED``, and all be done again.
+    """
+
+    def __init__(self, counts: Mapping[uuid.UUID, int]) -> None:
+        super().__init__(counts)
+        self.counts = counts
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What has to happen: ``lacking`` has the configurations by server, and whether their keys are to be made;
@@ -56,6 +69,12 @@ class Difference:
 
     def __bool__(self) -> bool:
         return bool(self.lacking or self.surplus)
+
+    @property
+    def counts(self) -> dict[uuid.UUID, int]:
+        """How many clients each server gets whose keys are to be made."""
+        counts = {vpn_id: sum(automatic.values()) for vpn_id, automatic in self.lacking.items()}
+        return {vpn_id: count for vpn_id, count in counts.items() if count}
 
 
 def difference(session: Session, registry: Registry, config_ids: Sequence[uuid.UUID]) -> Difference:
@@ -82,14 +101,12 @@ def difference(session: Session, registry: Registry, config_ids: Sequence[uuid.U
     return Difference(lacking, [row.id for key, row in present.items() if key not in kept])
 
 
-def prepare(session: Session, registry: Registry, found: Difference) -> Prepared:
-    """Let the backends make what takes long for the clients that are lacking."""
-    prepared = {}
-    for vpn in _servers(session, found.lacking):
-        count = sum(found.lacking[vpn.id].values())
-        if count:
-            prepared[vpn.id] = registry.vpn_backends[vpn.backend].prepare_clients(session, vpn, count)
-    return prepared
+def prepare(session: Session, registry: Registry, counts: Mapping[uuid.UUID, int]) -> Prepared:
+    """Let the backends make what takes long for so many new clients of each server."""
+    return {
+        vpn.id: registry.vpn_backends[vpn.backend].prepare_clients(session, vpn, counts[vpn.id])
+        for vpn in _servers(session, counts)
+    }
 
 
 def synchronize_all(
@@ -103,7 +120,7 @@ def synchronize_all(
         found = difference(session, registry, config_ids)
         if not found:
             return {}
-        prepared = prepare(session, registry, found)
+        prepared = prepare(session, registry, found.counts)
     with writing(factory) as session:
         return synchronize(session, registry, config_ids, now, prepared)
 
@@ -118,6 +135,7 @@ def synchronize(
     """Make configurations clients of exactly those servers that their templates name.
 
     What lacks is provisioned; what is too much is revoked and freed. Returns which could not become clients, and why.
+    Raises MustPrepare in the session of a request that has not been repeated for that yet.
     """
     # Two who find the same client lacking: the second one waits here and finds it.
     session.execute(status.locked_states(ConfigState.config_id.in_(config_ids)))
@@ -127,7 +145,7 @@ def synchronize(
     # What is freed first may be needed again.
     release(session, registry, VpnClient.id.in_(found.surplus), now)
     if prepared is None:
-        prepared = prepare(session, registry, found)
+        prepared = _taken(session, registry, found.counts)
     errors: Errors = {}
     for vpn in _servers(session, found.lacking):
         backend = registry.vpn_backends[vpn.backend]
@@ -184,6 +202,19 @@ def variables(session: Session, registry: Registry, config_ids: Sequence[uuid.UU
         found[client.config_id] |= of_servers[client.vpn_id]
         found[client.config_id] |= own.get(client.id, {})
     return found
+
+
+def _taken(session: Session, registry: Registry, counts: Mapping[uuid.UUID, int]) -> Prepared:
+    """What was prepared for the session, each thing once; the backends make what lacks."""
+    store: dict[uuid.UUID, Sequence[Any]] | None = session.info.get(PREPARED)
+    if store is None or not counts:
+        return prepare(session, registry, counts)
+    if not store:
+        raise MustPrepare(counts)
+    taken = {vpn_id: store.get(vpn_id, ())[:count] for vpn_id, count in counts.items()}
+    for vpn_id, things in taken.items():
+        store[vpn_id] = store.get(vpn_id, ())[len(things) :]
+    return taken
 
 
 def _servers(session: Session, ids: Any) -> Sequence[Vpn]:
