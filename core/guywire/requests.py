@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import datetime
 
 import zope.sqlalchemy
@@ -62,7 +61,7 @@ def _prepare(event: BeforeRetry) -> None:
         runtime: Runtime = event.request.runtime
         counts = event.exception.counts
         # Also when nothing can be made now: the next attempt makes it itself.
-        event.environ[PREPARED] = {vpn_id: () for vpn_id in counts}
+        event.environ[PREPARED] = dict.fromkeys(counts, ())
         with suppress(SQLAlchemyError), reading(runtime.session_factory) as session:
             event.environ[PREPARED] |= prepare(session, runtime.registry, counts)
 
