@@ -332,3 +332,31 @@ def test_what_the_database_deletes_by_itself_is_free_again(runtime, admin, organ
     admin.delete(f"/api/v1/users/organization/{organization}/")
     assert [request(admin, shared).json["ip_address"] for _ in range(2)] == ["10.0.0.1", "10.0.0.2"]
     assert request(admin, shared, status=200).body == b""
+
+
+def test_the_next_address_is_a_step_in_an_index(runtime, make):
+    subnet_id = UUID(make("10.0.0.0/8").split("/")[-2])
+    plans = []
+
+    def explain(connection, cursor, statement, parameters, context, executemany):
+        if "ipam_ip_address" in statement and "ORDER BY" in statement:
+            explained = cursor.connection.cursor()
+            command = "EXPLAIN QUERY PLAN " if connection.dialect.name == "sqlite" else "EXPLAIN "
+            plans.append(str(explained.execute(command + statement, parameters).fetchall()))
+            explained.close()
+
+    with runtime.session_factory() as session:
+        if session.get_bind().dialect.name == "postgresql":
+            # It would rather read all of a table that is as small as this one.
+            session.execute(sa.text("SET LOCAL enable_seqscan = off"))
+            session.execute(sa.text("SET LOCAL enable_sort = off"))
+        subnet = session.get_one(Subnet, subnet_id)
+        pool.take_next(session, subnet, ["x"] * 100, subnet.created)
+        sa.event.listen(runtime.engine, "before_cursor_execute", explain)
+        assert str(next(pool.free_addresses(session, subnet))) == "10.0.0.101"
+        sa.event.remove(runtime.engine, "before_cursor_execute", explain)
+        session.rollback()
+    [plan] = plans
+    assert "ix_ipam_ip_address_ends_run" in plan
+    assert "TEMP B-TREE" not in plan
+    assert "Sort" not in plan

@@ -154,6 +154,23 @@ def test_a_full_subnet_gives_what_it_has_and_what_was_freed_is_used_again(
     ]
 
 
+def test_blocks_with_addresses_are_passed_over(admin, organization, make_rule, master, router):
+    path = f"{SUBNETS}{master['id']}/"
+    for _ in range(3):
+        admin.post(f"{path}request-ip/", {"description": ""})
+    lines = "".join(f"10.200.0.{last},\n" for last in [*range(16, 60), 100])
+    file = f"master\n10.200.0.0/16\norg1\n\nip_address,description\n{lines}"
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    files = [("csvfile", "s.csv", file.encode())]
+    admin.app.post("/api/v1/ipam/import-subnet/", upload_files=files, headers=headers)
+    make_rule()
+    device = admin.make_device(organization, config=SHOWS)
+    # 16 to 63 and 96 to 111 are in use; the first block is set aside, whatever is in it.
+    assert shown(router, device) == "10.200.0.64/28 10.200.0.82 28"
+    second = admin.make_device(organization, "second", "00:00:00:00:00:02", config=SHOWS)
+    assert shown(router, second) == "10.200.0.112/28 10.200.0.130 28"
+
+
 def test_a_device_that_moves_gets_what_the_rules_of_its_new_organization_promise(
     admin, organization, other_organization, make_rule, router
 ):

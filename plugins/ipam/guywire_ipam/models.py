@@ -86,7 +86,8 @@ class IpAddress(Identified, Dated, Base):
     __table_args__ = (
         sa.UniqueConstraint("root_id", "ip_address"),
         sa.Index("ix_ipam_ip_address_subnet_id", "subnet_id", "ip_address"),
-        sa.Index("ix_ipam_ip_address_ends_run", "root_id", "ends_run", "ip_address"),
+        # By the successor, so that no database is tempted to look through the constraint's index instead.
+        sa.Index("ix_ipam_ip_address_ends_run", "root_id", "ends_run", "successor"),
     )
 
     ip_address: Mapped[str] = mapped_column(AddressKey)

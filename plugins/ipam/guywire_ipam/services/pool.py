@@ -78,7 +78,7 @@ def free_addresses(session: Session, subnet: Subnet) -> Iterator[Address]:
     """The addresses that hosts of a subnet could get, in order. Each run of them costs a step or two in an index."""
     begin, last = hosts_of(subnet.network)
     while True:
-        found = _first_free(session, subnet.root_id, begin, last)
+        found = first_free(session, subnet.root_id, begin, last)
         if found is None:
             return
         yield found
@@ -92,6 +92,27 @@ def free_addresses(session: Session, subnet: Subnet) -> Iterator[Address]:
         if taken is None:
             return
         begin = parse_address(taken)
+
+
+def first_free(session: Session, root_id: uuid.UUID, begin: Address, last: Address) -> Address | None:
+    """The first free address of a tree between two addresses."""
+    if not _is_taken(session, root_id, begin):
+        return begin
+    if begin == last:
+        return None
+    successors = sa.select(IpAddress.successor).where(
+        IpAddress.root_id == root_id, IpAddress.successor.between(begin + 1, last)
+    )
+    ends = successors.order_by(IpAddress.successor)
+    found = session.scalar(ends.where(IpAddress.ends_run).limit(1))
+    if found is None:
+        # Where the database itself deleted addresses, with the organization or the device that they were for, nobody
+        # said what ends a run now. Counting tells, and what is taken next puts it right.
+        count = session.scalar(sa.select(sa.func.count()).where(_between(root_id, begin, last)))
+        if count == count_between(begin, last):
+            return None
+        found = session.scalar(ends.where(_has_no_successor()).limit(1))
+    return None if found is None else parse_address(found)
 
 
 def take_next(session: Session, subnet: Subnet, descriptions: Sequence[str], now: datetime) -> list[AddressRow]:
@@ -190,23 +211,6 @@ def usage_of(session: Session, subnet: Subnet) -> Usage:
     query = sa.select(sa.func.count(), sa.func.sum(own)).where(_between(subnet.root_id, first, last))
     taken, used = session.execute(query).one()
     return Usage(count_between(first, last), used or 0, taken - (used or 0))
-
-
-def _first_free(session: Session, root_id: uuid.UUID, begin: Address, last: Address) -> Address | None:
-    if not _is_taken(session, root_id, begin):
-        return begin
-    if begin == last:
-        return None
-    ends = sa.select(IpAddress.successor).where(_between(root_id, begin, last - 1)).order_by(IpAddress.ip_address)
-    found = session.scalar(ends.where(IpAddress.ends_run).limit(1))
-    if found is None:
-        # Where the database itself deleted addresses, with the organization or the device that they were for, nobody
-        # said what ends a run now. Counting tells, and what is taken next puts it right.
-        count = session.scalar(sa.select(sa.func.count()).where(_between(root_id, begin, last)))
-        if count == count_between(begin, last):
-            return None
-        found = session.scalar(ends.where(_has_no_successor()).limit(1))
-    return None if found is None else parse_address(found)
 
 
 def _has_no_successor() -> Any:

@@ -133,7 +133,7 @@ def upgrade() -> None:
         sa.UniqueConstraint("root_id", "ip_address", name=op.f("uq_ipam_ip_address_root_id_ip_address")),
     )
     op.create_index("ix_ipam_ip_address_subnet_id", "ipam_ip_address", ["subnet_id", "ip_address"])
-    op.create_index("ix_ipam_ip_address_ends_run", "ipam_ip_address", ["root_id", "ends_run", "ip_address"])
+    op.create_index("ix_ipam_ip_address_ends_run", "ipam_ip_address", ["root_id", "ends_run", "successor"])
     op.create_table(
         "ipam_vpn",
         sa.Column("vpn_id", sa.Uuid(), nullable=False),
