@@ -587,7 +587,7 @@ def test_query_strings_may_hold_anything(send, objects):
             assert head.status_code == answer.status_code
 
 
-def test_a_missing_slash_is_redirected_for_reading_only(send, app, objects, unchanged):
+def test_a_missing_slash_is_redirected_for_reading_and_served_for_writing(send, app, objects, unchanged):
     unchanged()
     detail_path, _ = objects[f"{API}device/"]
     for path in (f"{API}device/", f"{API}template/", ORGANIZATIONS, detail_path, f"{detail_path}configuration/"):
@@ -595,7 +595,12 @@ def test_a_missing_slash_is_redirected_for_reading_only(send, app, objects, unch
         assert (answer.status_code, answer.headers["Location"]) == (301, path + "?page=1&x=%C3%BC")
         assert send("HEAD", path[:-1]).status_code == 301
         for method in ("POST", "PUT", "PATCH", "DELETE"):
-            assert send(method, path[:-1], b"{}").status_code == 404
+            # A client that is redirected would lose its body, so these are answered as if the slash were there.
+            answers = [send(method, each, b"{}") for each in (path[:-1], path)]
+            assert answers[0].status_code == answers[1].status_code in (400, 403, 405, 200)
+            if method == "PATCH" and answers[0].status_code == 200:
+                continue
+            assert answers[0].body == answers[1].body
     for path in ("//evil.example/", f"{API}//device", "/\\evil.example"):
         assert not send("GET", path).headers.get("Location", "/x").startswith(("//", "/\\", "http"))
 
@@ -639,7 +644,7 @@ def test_wrong_methods_are_told_the_right_ones_and_strangers_that_they_are_stran
                 assert answer.json == missing
         options = bare(operator, "OPTIONS", url)
         assert (options.status_code, options.headers["Allow"]) == (200, allowed)
-        assert list(options.json) == ["name", "description", "renders", "parses"]
+        assert list(options.json)[:4] == ["name", "description", "renders", "parses"]
         assert bare(anonymous, "OPTIONS", url).status_code == 401
 
 

@@ -48,6 +48,8 @@ class Resource:
     create_schema: ClassVar[type[Schema] | None] = None
     shared: ClassVar[bool] = False
     manager: ClassVar[bool] = True
+    force: ClassVar[str] = ""
+    """What DELETE with ``?force=true`` goes through in spite of; empty where nothing stands in the way."""
     personal: ClassVar[bool] = False
     shown: ClassVar[Shown]
     shown_in_detail: ClassVar[Shown | None] = None
@@ -90,8 +92,11 @@ class Resource:
         """Change a row; ``fields`` holds what the client gave. Raises Invalid."""
         raise NotImplementedError
 
-    def settle(self, row: Any) -> None:
-        """What is left to do when a row is created or changed and plugins have saved their fields. Raises Invalid."""
+    def settle(self, row: Any, added: dict[str, Any]) -> None:
+        """What is left to do when a row is created or changed and plugins have saved their fields, ``added``.
+
+        Raises Invalid.
+        """
 
     def delete(self, row: Any) -> None:
         """Remove a row."""
@@ -149,6 +154,11 @@ class Resource:
         self.request.response.status = 204
 
     # What they are made of
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether a deletion goes through whatever stands in the way."""
+        return bool(self.force) and self.request.GET.get("force") == "true"
 
     @property
     def now(self) -> Any:
@@ -216,9 +226,12 @@ class Resource:
 
     def _settle(self, row: Any, fields: dict[str, Any]) -> None:
         self.session.flush()
+        added: dict[str, Any] = {}
         for group in self.field_groups:
-            group.save(self.session, row, group.given(fields), self.now)
-        self.settle(row)
+            given = group.given(fields)
+            group.save(self.session, row, given, self.now)
+            added |= given
+        self.settle(row, added)
         self.session.flush()
 
     def _existing(self, model: Any, ids: Iterable[Any]) -> set[Any]:

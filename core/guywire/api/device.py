@@ -31,6 +31,7 @@ class DeviceResource(Resource):
     create_schema = NewDeviceBody
     kind = "device"
     label = "Device"
+    force = "Delete the device although it is not deactivated."
     shown = SHOWN
     shown_in_detail = SHOWN_IN_DETAIL
     filters = FILTERS
@@ -65,7 +66,7 @@ class DeviceResource(Resource):
     @override
     def delete(self, row: Device) -> None:
         ready = row.is_deactivated and (row.config is None or status_of(row.config.state) == "deactivated")
-        if not ready and self.request.GET.get("force") != "true":
+        if not ready and not self.is_forced:
             raise PermissionDenied("The device must be deactivated prior to deletion")
         devices.delete(self.session, self.runtime.registry, row, self.now)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 from pyramid.request import Request
 
+from guywire.api import fields
+from guywire.api.field import Field
 from guywire.api.service import APIService, Operation
 from guywire.security import ACTIONS
 
@@ -23,7 +25,6 @@ def add_method(service: APIService, method: str, name: str, *, in_list: bool = F
 
 def _operation(resource: Any, method: str, in_list: bool) -> Operation:
     takes = {"POST": resource.create_schema or resource.schema, "PUT": resource.schema, "PATCH": resource.schema}
-    filters = {name: each.field for name, each in resource.filters.items()} if in_list and method == "GET" else {}
     return Operation(
         body=takes.get(method),
         partial=method == "PATCH",
@@ -32,8 +33,16 @@ def _operation(resource: Any, method: str, in_list: bool) -> Operation:
         status={"POST": 201, "DELETE": 204}.get(method, 200),
         permission=None if resource.personal else f"{ACTIONS[method]}_{resource.kind}",
         manager=resource.manager,
-        parameters=filters,
+        parameters=_parameters(resource, method, in_list),
     )
+
+
+def _parameters(resource: Any, method: str, in_list: bool) -> dict[str, Field]:
+    if in_list and method == "GET":
+        return {name: each.field for name, each in resource.filters.items()}
+    if method == "DELETE" and resource.force:
+        return {"force": fields.boolean(help=resource.force)}
+    return {}
 
 
 def _view(resource: Any, name: str) -> Callable[[Request], Any]:

@@ -77,6 +77,7 @@ class TemplateResource(Resource):
     schema = TemplateBody
     kind = "template"
     label = "Template"
+    force = "Delete the template although devices are clients of a VPN server by it."
     shared = True
     shown = {  # noqa: RUF012
         "id": Template.id,
@@ -133,7 +134,7 @@ class TemplateResource(Resource):
 
     @override
     def delete(self, row: Template) -> None:
-        if row.vpn_id is not None and self.request.GET.get("force") != "true":
+        if row.vpn_id is not None and not self.is_forced:
             users = sa.select(Device.name).join(Config, Config.device_id == Device.id)
             users = users.where(Config.id.in_(dependents_of_template(row.id)))
             refuse_if_any(self.session, users, f'The template "{row.name}", which makes clients of a VPN server,')

@@ -78,6 +78,7 @@ class VpnResource(Resource):
     schema = VpnBody
     kind = "vpn"
     label = "Vpn"
+    force = "Delete the server although it has clients; their certificates are revoked."
     shared = True
     shown = _SHOWN
     shown_in_detail = _SHOWN_IN_DETAIL
@@ -107,12 +108,14 @@ class VpnResource(Resource):
             vpn_servers.mark_changed(self.session, [row.id])
 
     @override
-    def settle(self, row: Vpn) -> None:
+    def settle(self, row: Vpn, added: dict[str, Any]) -> None:
         self._backend(row.backend).provision(self.session, row, self.now)
+        if added:
+            vpn_servers.mark_changed(self.session, [row.id])
 
     @override
     def delete(self, row: Vpn) -> None:
-        if self.request.GET.get("force") != "true":
+        if not self.is_forced:
             self._refuse_if_used(row)
         vpn_clients.release(self.session, self.runtime.registry, VpnClient.vpn_id == row.id, self.now)
         vpn_servers.remove(self.session, self.runtime.registry, row, self.now)
