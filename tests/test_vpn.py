@@ -210,6 +210,8 @@ def test_a_device_becomes_a_client_and_stops_being_one(
     assert admin.state(device)["status"] == "modified"
     router(device).apply()
     assert tunnel_of(admin, device) == "second.example.org blue 1"
+    admin.patch(f"vpn/{second['id']}/", {"color": "red"})
+    assert tunnel_of(admin, device) == "second.example.org red 1"
     # The template's server changes: the worker follows.
     admin.patch(f"template/{two['id']}/", {"vpn": vpn["id"]})
     worker.run_due(0.0)

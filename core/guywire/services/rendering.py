@@ -32,9 +32,10 @@ from guywire.models import (
     Marker,
     OrganizationConfigSettings,
     Template,
+    Vpn,
 )
 from guywire.plugin import inform, notify
-from guywire.services import status, vpn_clients
+from guywire.services import status, vpn_clients, vpn_servers
 from guywire.services.context import added_context, device_context
 from guywire.services.renderer import Inputs, Renderer, Rendering, with_hostname
 
@@ -257,7 +258,7 @@ def refresh_all(factory: SessionFactory, renderer: Renderer, clock: Callable[[],
 
 
 def mark_all_if_renderer_changed(session: Session, fingerprint: str) -> bool:
-    """Mark every configuration stale when the archives were rendered with other global variables or another version.
+    """Mark everything stale when the archives were rendered with other global variables or another version.
 
     ``fingerprint`` is ``Renderer.fingerprint()``. Returns whether anything was marked.
     """
@@ -268,4 +269,5 @@ def mark_all_if_renderer_changed(session: Session, fingerprint: str) -> bool:
         session.add(Marker(name="renderer", value=fingerprint))
     else:
         marker.value = fingerprint
+    vpn_servers.mark_stale(session, sa.select(Vpn.id))
     return bool(status.mark_stale(session, sa.select(ConfigState.config_id)))

@@ -155,7 +155,8 @@ def synchronize(
         _insert(session, vpn, manual, auto_cert=False)
         wanted = [client for client in clients if automatic[client.config_id]]
         errors |= _provision(session, backend, vpn, wanted, prepared.get(vpn.id, ()), now)
-    vpn_servers.mark_stale(session, list(found.lacking))
+    if found.lacking:
+        vpn_servers.mark_stale(session, list(found.lacking))
     return errors
 
 
