@@ -67,7 +67,11 @@ def export_devices(request: Request) -> Response:
 
 
 def _file(value: Any) -> str:
-    content = value.file.read() if hasattr(value, "file") else value
+    content = value
+    if hasattr(value, "file"):
+        # A request that is repeated, because another was faster, reads the file again.
+        value.file.seek(0)
+        content = value.file.read()
     if isinstance(content, bytes):
         try:
             content = content.decode("utf-8-sig")
