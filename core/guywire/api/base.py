@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from guywire.api.body import read_body
 from guywire.api.field import Validation, is_form
-from guywire.api.field_groups import FieldGroup, extended
+from guywire.api.field_groups import FieldGroup, extended, save, without
 from guywire.api.fields import NULL
 from guywire.api.filters import Filter, conditions
 from guywire.api.operations import add_method, service_of
@@ -130,7 +130,7 @@ class Resource:
         """Create an object."""
         fields = self.validated(partial=False)
         self._require_organization(fields)
-        row = self.create(self._own(fields))
+        row = self.create(without(self.field_groups, fields))
         self._settle(row, fields)
         self.request.response.status = 201
         return self.represent_new(row)
@@ -215,23 +215,13 @@ class Resource:
     def _change(self, *, partial: bool) -> dict[str, Any]:
         row = self.row()
         fields = self.validated(partial=partial)
-        self.update(row, self._own(fields))
+        self.update(row, without(self.field_groups, fields))
         self._settle(row, fields)
         return self.represent(row)
 
-    def _own(self, fields: dict[str, Any]) -> dict[str, Any]:
-        """The fields that are not a plugin's."""
-        added = {name for group in self.field_groups for name in group.given(fields)}
-        return {name: value for name, value in fields.items() if name not in added}
-
     def _settle(self, row: Any, fields: dict[str, Any]) -> None:
         self.session.flush()
-        added: dict[str, Any] = {}
-        for group in self.field_groups:
-            given = group.given(fields)
-            group.save(self.session, row, given, self.now)
-            added |= given
-        self.settle(row, added)
+        self.settle(row, save(self.field_groups, self.session, row, fields, self.now))
         self.session.flush()
 
     def _existing(self, model: Any, ids: Iterable[Any]) -> set[Any]:

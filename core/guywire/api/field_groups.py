@@ -44,6 +44,24 @@ class FieldGroup:
         return {name: value for name, value in fields.items() if name in own}
 
 
+def without(groups: Sequence[FieldGroup], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that are none of the groups'."""
+    added = {name for group in groups for name in group.given(fields)}
+    return {name: value for name, value in fields.items() if name not in added}
+
+
+def save(
+    groups: Sequence[FieldGroup], session: Session, row: Any, fields: Mapping[str, Any], now: datetime
+) -> dict[str, Any]:
+    """Let the groups save their fields of a row that was created or changed. Returns those that were given."""
+    added: dict[str, Any] = {}
+    for group in groups:
+        given = group.given(fields)
+        group.save(session, row, given, now)
+        added |= given
+    return added
+
+
 def extended(resource: Any, registered: Sequence[Any]) -> Any:
     """A Resource with those field groups that are for it. Raises PluginError for one that has no place there."""
     groups: list[FieldGroup] = [group for group in registered if group.resource == resource.kind]
