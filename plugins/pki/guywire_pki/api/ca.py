@@ -35,6 +35,7 @@ class CAResource(Issuing):
     create_schema: ClassVar[type[Schema] | None] = CABody
     kind = "ca"
     label = "Ca"
+    force = "Delete the CA although VPN servers or their clients need it or its certificates."
     shown = {  # noqa: RUF012
         "id": CA.id,
         "name": CA.name,

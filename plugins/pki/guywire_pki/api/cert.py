@@ -36,6 +36,7 @@ class CertResource(Issuing):
     create_schema = CertBody
     kind = "cert"
     label = "Cert"
+    force = "Delete the certificate although a VPN server or one of its clients needs it."
     shown = {  # noqa: RUF012
         "id": Cert.id,
         "name": Cert.name,

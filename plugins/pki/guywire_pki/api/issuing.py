@@ -7,6 +7,7 @@ from uuid import UUID
 
 from guywire.api import filters
 from guywire.api.base import Resource
+from guywire.api.field_groups import without
 from guywire.api.filters import Filter
 from guywire.api.schema import REQUIRED
 from guywire.api.shown import Shown
@@ -71,7 +72,7 @@ class Issuing(Resource):
         """
         fields = self.validated(partial=False)
         self._require_organization(fields)
-        self.prepared = self.complete(self._own(fields))
+        self.prepared = self.complete(without(self.field_groups, fields))
         return [] if "certificate" in self.prepared else [("own", self.prepared["key_length"])]
 
     def complete(self, fields: dict[str, Any]) -> Values:
@@ -118,11 +119,6 @@ class Issuing(Resource):
             if name in fields:
                 setattr(row, name, fields[name])
         row.modified = self.now
-
-    @property
-    def is_forced(self) -> bool:
-        """Whether a deletion goes through whatever depends on the object."""
-        return bool(self.request.GET.get("force") == "true")
 
 
 def is_import(fields: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,8 @@ from guywire_pki.x509.names import fields_of
 
 BOTH_NEEDED = "When importing an existing certificate, both keys (private and public) must be present"
 
+_KEY = re.compile(r"-----BEGIN ([A-Z ]*)PRIVATE KEY-----\n.*?\n-----END \1PRIVATE KEY-----", re.DOTALL)
+
 _INVALID = "Invalid certificate"
 _FAILED = "Cryptographic signature verification failed: CA does not match."
 _NOT_AUTHORIZED = "The selected CA is not authorized to sign certificates(BasicConstraints)."
@@ -26,6 +29,9 @@ _MISSING = "The selected CA is missing BasicConstraints and cannot sign."
 def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> dict[str, Any]:
     """The fields that a certificate gives which is valid now, and belongs to the key. Raises Invalid."""
     certificate = load_certificate(certificate_pem)
+    # What OpenSSL writes around it (parameters of the curve, the key in words) is nobody's business.
+    block = _KEY.search(key_pem.replace("\r\n", "\n"))
+    key_pem = block[0] if block else ""
     try:
         key = keys.load(key_pem, passphrase, trusted=False)
         length = keys.length_of(key)
@@ -56,7 +62,7 @@ def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> 
         "validity_end": certificate.not_valid_after_utc,
         "serial_number": str(certificate.serial_number),
         "certificate": certificate.public_bytes(Encoding.PEM).decode().strip(),
-        "private_key": key_pem.strip(),
+        "private_key": key_pem,
         "passphrase": passphrase if "ENCRYPTED" in key_pem else "",
     }
 
