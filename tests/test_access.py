@@ -2,7 +2,6 @@
 
 from datetime import UTC, datetime
 from functools import partial
-from ipaddress import ip_network
 from uuid import UUID, uuid4
 
 import pytest
@@ -26,8 +25,8 @@ from guywire.testing.access import ALLOWED, Question, Visitor, Walk, expected
 from guywire.testing.clients import OPENWRT
 from guywire.testing.fixtures import make_user
 from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule
-from guywire_ipam.services import pool, tree
 from guywire_pki.models import CA, Cert
+from ipam_rows import address_row, rule_row, subnet_row
 from pki_rows import ca_row, cert_row
 
 _DETAIL = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
@@ -84,42 +83,13 @@ def walk(app, runtime, organization, other_organization, disabled_organization):
         EmailAddress: make_address,
         CA: ca_row,
         Cert: cert_row,
+        Subnet: subnet_row,
+        IpAddress: address_row,
+        SubnetDivisionRule: rule_row,
         OrganizationConfigSettings: lambda session, owner: session.get_one(Organization, owner),
         "device_activate": partial(make_device, is_deactivated=True),
-        **ADDRESS_MAKERS,
     }
     return Walk(app, runtime, owners, make=make, missing=MISSING, exceptions=EXCEPTIONS)
-
-
-def make_subnet(session, owner):
-    """A subnet that nobody else has."""
-    dates = {"created": datetime(2026, 1, 1, tzinfo=UTC), "modified": datetime(2026, 1, 1, tzinfo=UTC)}
-    id, number = uuid4(), uuid4().int % 2**16
-    subnet = Subnet(id=id, root_id=id, name="walked", organization_id=owner, **dates)
-    tree.set_network(subnet, ip_network(f"fd00:{number:x}::/64"))
-    session.add(subnet)
-    session.flush()
-    return subnet
-
-
-def make_ip_address(session, owner):
-    """An address of such a subnet."""
-    [row] = pool.take_next(session, make_subnet(session, owner), [""], datetime(2026, 1, 1, tzinfo=UTC))
-    return session.get(IpAddress, row["id"])
-
-
-def make_rule(session, owner):
-    """A rule that divides such a subnet."""
-    fields = {"label": f"l{uuid4().hex[:8]}", "number_of_subnets": 1, "size": 80, "number_of_ips": 1}
-    dates = {"created": datetime(2026, 1, 1, tzinfo=UTC), "modified": datetime(2026, 1, 1, tzinfo=UTC)}
-    master = make_subnet(session, owner)
-    rule = SubnetDivisionRule(type="device", organization_id=owner, master_subnet_id=master.id, **fields, **dates)
-    session.add(rule)
-    session.flush()
-    return rule
-
-
-ADDRESS_MAKERS = {Subnet: make_subnet, IpAddress: make_ip_address, SubnetDivisionRule: make_rule}
 
 
 def make_device(session, owner, *, is_deactivated=False):

@@ -11,6 +11,10 @@ from guywire.db import writing
 from guywire.models import Config, ConfigState, Device, DeviceGroup, Template, Vpn
 from guywire.testing.access import make_row
 from guywire.testing.clients import OPENWRT
+from guywire_ipam.models import Subnet, SubnetDivisionRule
+from guywire_pki.models import CA, Cert
+from ipam_rows import rule_row, subnet_row
+from pki_rows import ca_row, cert_row
 
 
 @contextmanager
@@ -33,21 +37,24 @@ def make_many(runtime, model, owner, number):
     now = datetime(2026, 1, 1, tzinfo=UTC)
     with writing(runtime.session_factory) as session:
         for _ in range(number):
-            if model is Device:
-                make_device(session, owner, now)
+            if model in MAKE:
+                MAKE[model](session, owner)
             else:
                 make_row(session, model, owner, now)
 
 
-def make_device(session, owner, now):
+def make_device(session, owner):
     """A device with a configuration."""
-    dates = {"created": now, "modified": now}
+    dates = dict.fromkeys(("created", "modified"), datetime(2026, 1, 1, tzinfo=UTC))
     name = uuid4().hex
     device = Device(name=name, mac_address=name[:12], key=name, organization_id=owner, **dates)
     device.config = Config(backend=OPENWRT, **dates)
     session.add(device)
     session.flush()
     session.add(ConfigState(config_id=device.config.id, device_id=device.id, checksum="0" * 32, rendered_version=1))
+
+
+MAKE = {Device: make_device, CA: ca_row, Cert: cert_row, Subnet: subnet_row, SubnetDivisionRule: rule_row}
 
 
 def test_a_page_of_many_rows_takes_no_more_statements_than_one_of_few(app, admin, runtime, organization):
