@@ -5,6 +5,7 @@ import io
 import tarfile
 import threading
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from itertools import count
 from random import Random
@@ -17,6 +18,7 @@ from guywire.app import create_app
 from guywire.db import reading
 from guywire.models import ConfigTemplate, Template, VpnClient
 from guywire.plugin import PluginError
+from guywire.services.vpn_clients import synchronize_all
 from guywire.testing.fixtures import make_user
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -255,6 +257,26 @@ def test_what_one_client_needs_is_made_before_any_lock_too(admin, organization, 
     with reading(runtime.session_factory) as session:
         assert session.scalars(sa.select(client_table.c.made_ahead)).all() == [True]
     assert returned(runtime) == 2
+
+
+def test_who_renders_at_the_same_time_makes_one_client(admin, organization, make_vpn, make_client, runtime, worker):
+    vpn = make_vpn()
+    for number in range(8):
+        admin.make_device(organization, f"r{number}", f"00:11:22:33:44:{number:02}")
+    worker.run_due(0.0)
+    make_client(vpn, default=True)
+    with reading(runtime.session_factory) as session:
+        config_ids = session.scalars(sa.select(ConfigTemplate.config_id)).all()
+    assert len(config_ids) == 8
+    with ThreadPoolExecutor(4) as pool:
+        # Some of them in the opposite order.
+        orders = (config_ids, config_ids[::-1]) * 2
+        attempts = [
+            pool.submit(synchronize_all, runtime.session_factory, runtime.registry, ids, runtime.clock())
+            for ids in orders
+        ]
+    assert [attempt.result() for attempt in attempts] == [{}] * 4
+    assert server_file(admin, vpn) == "".join(f"{number}\n" for number in range(1, 9))
 
 
 def test_an_operator_is_told_when_there_is_no_place(admin, organization, make_vpn, make_client):

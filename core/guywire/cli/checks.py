@@ -15,7 +15,7 @@ from guywire.cli.failures import sentence_for
 from guywire.cli.finding import NOTE, RIGHT, WRONG, Finding
 from guywire.cli.key_checks import examine_key_ring, examine_secrets
 from guywire.db import create_engine
-from guywire.models import ConfigState, JobRecord
+from guywire.models import ConfigState, JobRecord, VpnState
 from guywire.plugin import load_plugins
 from guywire.registry import Registry
 from guywire.sealing import KeyRing
@@ -108,6 +108,14 @@ def _work(session: Session, now: datetime, ini: str) -> Iterator[Finding]:
             f"guywire serve {ini} starts one by itself; with --no-worker run guywire worker {ini}",
         )
     yield Finding(RIGHT, "waiting", f"{stale} configurations to render, {jobs} jobs")
+    servers = session.scalar(sa.select(sa.func.count()).where(VpnState.render_error.is_not(None)))
+    if servers:
+        yield Finding(
+            NOTE,
+            "VPN servers",
+            f"the files of {servers} cannot be rendered; they keep the last good ones",
+            "The log names them when they are rendered.",
+        )
     if failed:
         yield Finding(
             NOTE,
