@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from ipaddress import ip_network
 from itertools import islice
+from statistics import median
 from typing import Any
 
 import sqlalchemy as sa
@@ -84,13 +85,11 @@ def _chunks(rows: Iterator[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
         yield chunk
 
 
-def seconds_per(action: Callable[[], None], times: int) -> float:
-    """How long something takes, on average."""
-    action()
+def seconds_of(action: Callable[[], None]) -> float:
+    """How long something takes."""
     start = time.perf_counter()
-    for _ in range(times):
-        action()
-    return (time.perf_counter() - start) / times
+    action()
+    return time.perf_counter() - start
 
 
 def measure_next(served: Instance, times: int, many: int) -> None:
@@ -101,7 +100,9 @@ def measure_next(served: Instance, times: int, many: int) -> None:
         empty = make_subnet(served.runtime, ip_network(f"{base}.0.0.0/{size}"), 0)
         full = make_subnet(served.runtime, ip_network(f"{base + 1}.0.0.0/{size}"), taken)
         for name, ask in (("look", client.next_address), ("take", client.take_next)):
-            before, after = (seconds_per(partial(ask, subnet), times) for subnet in (empty, full))
+            # In turns, so that whatever else the machine does befalls both.
+            turns = [(seconds_of(partial(ask, empty)), seconds_of(partial(ask, full))) for _ in range(times)]
+            before, after = (median(each) for each in zip(*turns, strict=True))
             cells = (milliseconds(before), milliseconds(after), f"{after / before:.2f}")
             rows.append([f"{name}, /{size}, {taken:,} taken", *cells])
     print_table(f"The next free address, {DATABASES[served.kind]}", ["", "empty", "full", "ratio"], rows)
@@ -110,14 +111,13 @@ def measure_next(served: Instance, times: int, many: int) -> None:
 def measure_files(served: Instance) -> None:
     """Import and export of a file."""
     client = Client(served.runtime)
-    first = int(ip_network("10.0.0.0/16").network_address) + 1
-    addresses = "".join(f"{type(ip_network('10.0.0.0/16').network_address)(first + n)},host {n}\n" for n in range(FILE))
-    start = time.perf_counter()
-    client.import_file(f"file\n10.0.0.0/16\n\n\nip_address,description\n{addresses}")
-    imported = time.perf_counter() - start
+    first = ip_network("10.0.0.0/16").network_address + 1
+    addresses = "".join(f"{first + number},host {number}\n" for number in range(FILE))
+    text = f"file\n10.0.0.0/16\n\n\nip_address,description\n{addresses}"
+    imported = seconds_of(lambda: client.import_file(text))
     with served.runtime.session_factory() as session:
         subnet = session.scalars(sa.select(Subnet.id)).one()
-    exported = seconds_per(lambda: client.export_file(subnet), 3)
+    exported = seconds_of(lambda: client.export_file(subnet))
     rows = [["import", milliseconds(imported)], ["export", milliseconds(exported)]]
     print_table(f"A file of {FILE:,} addresses, {DATABASES[served.kind]}", ["", "time"], rows)
 

@@ -42,8 +42,10 @@ def provision(session: Session, rule: SubnetDivisionRule, config_ids: Sequence[u
 
     Where the master subnet is full, the log says so and they get what there is. It may be called again at any time.
     """
-    master = session.get_one(Subnet, rule.master_subnet_id)
-    pool.hold(session, master)
+    master = session.get(Subnet, rule.master_subnet_id)
+    if master is None or not pool.is_held(session, master):
+        # Somebody deleted it meanwhile, and the rule with it.
+        return
     have = _blocks_of(session, rule, config_ids)
     subnets = _Rows(rule, master, now)
     addresses: list[pool.AddressRow] = []

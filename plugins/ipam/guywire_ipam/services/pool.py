@@ -65,13 +65,20 @@ def hold(session: Session, subnet: Subnet) -> None:
 
     Raises AddressRefused when the subnet is gone.
     """
+    if not is_held(session, subnet):
+        raise AddressRefused("The subnet does not exist any more.")
+
+
+def is_held(session: Session, subnet: Subnet) -> bool:
+    """``hold``, which says False when the subnet is gone."""
     query = sa.select(Subnet.root_id).where(Subnet.id == subnet.id).with_for_update(key_share=True)
     root_id = session.scalar(query)
     if root_id is None:
-        raise AddressRefused("The subnet does not exist any more.")
+        return False
     set_committed_value(subnet, "root_id", root_id)
     if root_id != subnet.id:
         lock_tree(session, root_id)
+    return True
 
 
 def free_addresses(session: Session, subnet: Subnet) -> Iterator[Address]:
