@@ -129,6 +129,31 @@ def test_a_full_subnet_leaves_out_only_those_who_find_no_place(story):
     assert "list addresses '10.8.0.2/32'" in story.network_of(served)
 
 
+def test_where_a_rule_divides_the_subnet_a_device_keeps_its_block_as_long_as_a_server_needs_it(story):
+    subnet = story.subnet("10.200.0.0/16")
+    rule = {"type": "vpn", "organization": story.organization, "master_subnet": subnet, "label": "OW", "size": 28}
+    story.client.post("/api/v1/ipam/subnet-division-rule/", rule | {"number_of_subnets": 1, "number_of_ips": 2})
+    interfaces = ("wg0", "wg1")
+    servers = [
+        story.server(subnet=subnet, name=name, config={"wireguard": [{"name": name, "port": 51820}]})
+        for name in interfaces
+    ]
+    templates = [story.template(server, server["name"]) for server in servers]
+    device = story.device(1, *templates)
+    address = "10.200.0.17"
+    assert f"list addresses '{address}/32'" in story.network_of(device)
+    for server, template in zip(servers, reversed(templates), strict=True):
+        assert f"AllowedIPs = {address}/32" in story.files_of(server)[f"{server['name']}.conf"]
+        story.assign(device, template)
+        assert f"list addresses '{address}/32'" in story.network_of(device)
+        story.assign(device, *templates)
+    story.assign(device)
+    assert [each["subnet"] for each in story.client.get("/api/v1/ipam/subnet/")["results"]] == [
+        "10.200.0.0/16",
+        "10.200.0.0/28",
+    ]
+
+
 def test_without_the_plugin_for_addresses_the_start_says_what_to_do():
     with pytest.raises(PluginError, match=r"leaves out ipam; allow the one that does, or block vpn_wireguard too"):
         Registry(load_plugins(BUILTIN, ["ipam"]))
