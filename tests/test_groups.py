@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from guywire import hookimpl
 from guywire.app import create_app
 from guywire.db import reading, writing
-from guywire.events import ConfigCreated, ConfigsStale, DeviceGroupChanged, GroupTemplatesChanged
+from guywire.events import ConfigsCreated, ConfigsStale, DeviceGroupChanged, GroupTemplatesChanged
 from guywire.interfaces import CertificateLookup
 from guywire.models import Device
 from guywire.settings import SettingInvalid
@@ -30,7 +30,7 @@ class Certificates(CertificateLookup):
     def __init__(self):
         self.devices, self.asked = [], None
 
-    def devices_of_certificate(self, session, common_name, organization_slugs):
+    def devices_of_certificate(self, session, common_name, organization_slugs, now):
         self.asked = common_name, organization_slugs
         return self.devices
 
@@ -38,6 +38,12 @@ class Certificates(CertificateLookup):
 @pytest.fixture
 def certificates():
     return Certificates()
+
+
+@pytest.fixture
+def settings(settings):
+    # Whoever knows certificates by trade stands aside.
+    return replace(settings, plugins_blocked=frozenset({"pki", "vpn_openvpn"}))
 
 
 @pytest.fixture
@@ -49,7 +55,7 @@ def heard():
 @pytest.fixture
 def plugins(certificates, heard):
     def after_commit(event):
-        if isinstance(event, (ConfigCreated, DeviceGroupChanged, GroupTemplatesChanged, ConfigsStale)):
+        if isinstance(event, (ConfigsCreated, DeviceGroupChanged, GroupTemplatesChanged, ConfigsStale)):
             heard.append(event)
 
     plugin = types.SimpleNamespace(
@@ -294,8 +300,8 @@ def test_devices_without_configuration_get_one_when_their_group_gets_templates(
     assert detail["templates"] == ids(template, *reversed(required), default)
     assert (detail["backend"], detail["status"], detail["context"], detail["config"]) == (OPENWRT, "modified", {}, {})
     assert templates_of(admin, idle) is None
-    [created] = [event for event in heard if isinstance(event, ConfigCreated)]
-    assert created.device_id == UUID(bare["id"])
+    [created] = [event for event in heard if isinstance(event, ConfigsCreated)]
+    assert len(created.config_ids) == 1
     router(bare).apply()
     assert admin.state(bare)["status"] == "applied"
     # It is a configuration like any other.

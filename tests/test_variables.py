@@ -1,6 +1,7 @@
 """Stories of variables: where a device has them from, and which of two of one name wins."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 from uuid import UUID
 
 import pytest
@@ -28,7 +29,8 @@ def test_the_strongest_layer_that_names_a_variable_gives_its_value(defaults, eve
     weak_to_strong = [*defaults, {"name": "ap", "id": str(device.id)}, everywhere, organization, group, own]
     contents = "".join(f"[{{{{ {name} }}}}]" for name in NAMES)
     config = {"files": [{"path": "/f", "mode": "0644", "contents": contents}]}
-    [file] = Renderer(BACKENDS, everywhere).files(OPENWRT, config, context)
+    registry = SimpleNamespace(config_backends=BACKENDS)
+    [file] = Renderer(registry, everywhere).files(OPENWRT, config, context)
     values = []
     for name in NAMES:
         named = [layer[name] for layer in weak_to_strong if name in layer]

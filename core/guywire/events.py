@@ -65,11 +65,10 @@ class GroupTemplatesChanged(Event):
 
 
 @dataclass(frozen=True, slots=True)
-class ConfigCreated(Event):
-    """A device got a configuration. It has its templates and has not been rendered yet."""
+class ConfigsCreated(Event):
+    """Devices got configurations, which have their templates and have not been rendered yet."""
 
-    config_id: uuid.UUID
-    device_id: uuid.UUID
+    config_ids: tuple[uuid.UUID, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from ipaddress import ip_address
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from guywire.events import ConfigCreated, ConfigStatusChanged, DeviceActivated, DeviceDeactivated, Event
+from guywire.events import ConfigsCreated, ConfigStatusChanged, DeviceActivated, DeviceDeactivated, Event
 from guywire.interfaces import JSONObject
 from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings, VpnClient
 from guywire.plugin import inform, notify
@@ -90,7 +90,7 @@ def create_config(
     created.state = ConfigState(device_id=device.id, inputs_version=0, rendered_version=0)
     session.flush()
     assign(session, created.id, merged(automatic_templates(session, device, backend), templates))
-    notify(session, ConfigCreated(created.id, device.id))
+    notify(session, ConfigsCreated((created.id,)))
     render_within(session, renderer, created, now)
     return created
 

@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from guywire.events import ConfigCreated, GroupTemplatesChanged
+from guywire.events import ConfigsCreated, GroupTemplatesChanged
 from guywire.models import Config, ConfigState, ConfigTemplate, Device, DeviceGroup, DeviceGroupTemplate, Template
 from guywire.plugin import notify
 from guywire.services.status import ACTIVE, dependents_of_group, mark_stale
@@ -155,7 +155,7 @@ def _give_configurations(session: Session, group: DeviceGroup, backend: str, now
     )
     place = sa.func.row_number().over(partition_by=Config.id, order_by=(Template.required.desc(), Template.name))
     append(session, enabled, Template.id, place)
-    for config_id in session.scalars(made).all():
-        notify(session, ConfigCreated(config_id, config_id))
+    if made_ids := tuple(session.scalars(made)):
+        notify(session, ConfigsCreated(made_ids))
     states = made.with_only_columns(Config.id, Config.device_id)
     session.execute(sa.insert(ConfigState).from_select(["config_id", "device_id"], states))

@@ -8,10 +8,10 @@ from typing import Any
 from uuid import UUID
 
 from guywire import hookimpl
-from guywire.events import ConfigCreated, DeviceMoved, Event
+from guywire.events import ConfigsCreated, DeviceMoved, Event
 from guywire.interfaces import AddressProvider, FieldGroup, Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
-from guywire.models import Base, Config, Device
+from guywire.models import Base, Device
 from pyramid.config import Configurator
 from sqlalchemy.orm import Session
 
@@ -77,9 +77,8 @@ def on_event(session: Session, event: Event) -> None:
     servers whose subnet or address is touched.
     """
     servers.hear(session, event)
-    if isinstance(event, ConfigCreated):
-        config = session.get_one(Config, event.config_id)
-        division.provision_device(session, config, config.created)
+    if isinstance(event, ConfigsCreated):
+        division.provision_devices(session, event.config_ids)
     elif isinstance(event, DeviceMoved):
         division.follow_device(session, session.get_one(Device, event.device_id))
 

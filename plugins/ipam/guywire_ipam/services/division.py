@@ -23,6 +23,8 @@ from guywire_ipam.services.blocks import free_blocks
 
 log = logging.getLogger(__name__)
 
+_CHUNK = 1000
+
 DEVICE, VPN = "device", "vpn"
 
 
@@ -73,16 +75,23 @@ def provision(session: Session, rule: SubnetDivisionRule, config_ids: Sequence[u
         mark_stale(session, changed)
 
 
-def provision_device(session: Session, config: Config, now: datetime) -> None:
-    """Give a device's configuration what the rules for devices of its organization promise."""
-    rules = (
-        sa.select(SubnetDivisionRule)
-        .join(Device, Device.organization_id == SubnetDivisionRule.organization_id)
-        .where(SubnetDivisionRule.type == DEVICE, Device.id == config.device_id)
-        .order_by(SubnetDivisionRule.created, SubnetDivisionRule.id)
-    )
-    for rule in session.scalars(rules).all():
-        provision(session, rule, [config.id], now)
+def provision_devices(session: Session, config_ids: Sequence[uuid.UUID], now: datetime | None = None) -> None:
+    """Give devices' configurations what the rules for devices of their organizations promise.
+
+    ``now`` is when; left out, it is when the configurations were made.
+    """
+    rules = sa.select(SubnetDivisionRule).where(SubnetDivisionRule.type == DEVICE)
+    for rule in session.scalars(rules.order_by(SubnetDivisionRule.created, SubnetDivisionRule.id)).all():
+        for start in range(0, len(config_ids), _CHUNK):
+            entitled = session.execute(
+                sa.select(Config.id, Config.created)
+                .join(Device, Device.id == Config.device_id)
+                .where(Config.id.in_(config_ids[start : start + _CHUNK]))
+                .where(Device.organization_id == rule.organization_id)
+                .order_by(Config.id)
+            ).all()
+            if entitled:
+                provision(session, rule, [row.id for row in entitled], now or entitled[0].created)
 
 
 def release(session: Session, condition: Any) -> None:
@@ -109,7 +118,7 @@ def follow_device(session: Session, device: Device) -> None:
         SubnetDivisionRule.type == DEVICE, SubnetDivisionRule.organization_id != device.organization_id
     )
     release(session, sa.and_(Subnet.config_id == config.id, Subnet.rule_id.in_(foreign)))
-    provision_device(session, config, device.modified)
+    provision_devices(session, [config.id], device.modified)
 
 
 def rename(session: Session, rule: SubnetDivisionRule) -> None:
