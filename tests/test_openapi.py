@@ -16,8 +16,7 @@ from guywire import hookimpl
 from guywire.api.service import APIService, Operation, described, services_of
 from guywire.api.shown import object_schema
 from guywire.db import reading
-from guywire.interfaces import CertificateLookup
-from guywire.models import Device, User
+from guywire.models import User
 from guywire.openapi.endpoints import endpoints_of
 from guywire.openapi.operations import path_of
 from guywire.runtime import Runtime
@@ -59,14 +58,6 @@ class Weather:
     def tell(request: Any) -> Response:
         """In words."""
         return Response("blue", content_type="text/plain")
-
-    def devices_of_certificate(self, session: Any, common_name: str, slugs: Any) -> list[Any]:
-        """As if everything in a group had the certificate."""
-        return list(session.scalars(sa.select(Device.id).where(Device.group_id.is_not(None))))
-
-    @hookimpl
-    def register_services(self) -> dict[type, Any]:
-        return {CertificateLookup: self}
 
     @hookimpl
     def configure(self, config: Configurator) -> None:

@@ -109,7 +109,7 @@ class CertificateLookup(Protocol):
     """Knows which devices hold certificates. A service, see ``register_services``."""
 
     def devices_of_certificate(
-        self, session: Session, common_name: str, organization_slugs: Sequence[str] | None
+        self, session: Session, common_name: str, organization_slugs: Sequence[str] | None, now: datetime
     ) -> Sequence[UUID]:
         """The ids of the devices that hold a valid certificate with this common name, the best answer first.
 
@@ -255,6 +255,14 @@ class Credential:
     expires: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class ServerCertificate:
+    """The CA that an operator chose for a VPN server, and the server's own certificate (None: none yet)."""
+
+    ca: Authority
+    certificate: Credential | None
+
+
 class PkiProvider(Protocol):
     """Issues certificates and takes them back. A service, see ``register_services``.
 
@@ -296,6 +304,39 @@ class PkiProvider(Protocol):
 
     def delete(self, session: Session, ids: Sequence[int]) -> None:
         """Remove certificates without asking those who use them. What was revoked stays on the CRL."""
+
+    def servers(self, session: Session, vpn_ids: Sequence[UUID]) -> Mapping[UUID, ServerCertificate]:
+        """What VPN servers prove their identity with, by the server's id; those without a CA are left out."""
+
+    def provision_server(
+        self, session: Session, vpn_id: UUID, order: CertificateOrder, now: datetime
+    ) -> ServerCertificate | None:
+        """Let a VPN server have a certificate of its CA, a new one unless it has one; None without CA.
+
+        Where the common name is taken, the new one gets another with the same beginning. Raises Invalid.
+        """
+
+    def release_server(self, session: Session, vpn_id: UUID, now: datetime) -> None:
+        """Revoke the certificate that was issued for a VPN server, which forgets its CA too."""
+
+    def issue_for_clients(
+        self,
+        session: Session,
+        vpn_id: UUID,
+        orders: Mapping[UUID, CertificateOrder],
+        now: datetime,
+        keys: Sequence[Any] = (),
+    ) -> None:
+        """``issue`` for clients of a VPN server, by the client's id. Clients whose CA changes later are made anew.
+
+        Raises Invalid, when the server has no CA too.
+        """
+
+    def of_clients(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, Credential]:
+        """The certificates of clients of VPN servers, by the client's id."""
+
+    def release_clients(self, session: Session, client_ids: Sequence[UUID], now: datetime) -> None:
+        """Revoke the certificates of clients of VPN servers."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,17 @@ from typing import Any
 
 from guywire.interfaces import ConfigBackend, FieldGroup, Job, MigrationSource, PermissionSet, VpnBackend
 from guywire.plugin import PluginError, PluginHost
+from guywire.settings import Settings
 
 
 class Registry:
     """Backends, jobs, permissions, services and migrations of all loaded plugins.
 
-    Raises PluginError when two plugins register one id.
+    The settings are a service too, for VPN backends that require ``guywire.settings.Settings``. Raises PluginError
+    when two plugins register one id.
     """
 
-    def __init__(self, host: PluginHost) -> None:
+    def __init__(self, host: PluginHost, settings: Settings | None = None) -> None:
         self.host = host
         self.config_backends: dict[str, ConfigBackend] = _by(
             "id", "config backend", host.collect("register_config_backends")
@@ -26,7 +28,8 @@ class Registry:
         self.permissions: dict[str, PermissionSet] = _by(
             "resource", "permission resource", host.collect("register_permissions")
         )
-        self.services: dict[type, Any] = _services(host.collect("register_services"))
+        self.services: dict[type, Any] = {Settings: settings or Settings()}
+        self.services |= _services(host.collect("register_services"))
         self.vpn_backends: dict[str, VpnBackend] = self._vpn_backends()
         self.vpn_backend_labels = {backend.id: backend.label for backend in self.vpn_backends.values()}
         self.field_groups: list[FieldGroup] = _field_groups(host.collect("register_fields"))

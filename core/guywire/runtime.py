@@ -59,7 +59,7 @@ def create_runtime(
     Raises PluginError, KeyRingMissing, SettingInvalid.
     """
     host = load_plugins(builtin, settings.plugins_blocked, plugins)
-    registry = Registry(host)
+    registry = Registry(host, settings)
     key_ring = load_key_ring(settings)
     engine = create_engine(settings)
     attach_key_ring(engine, key_ring)

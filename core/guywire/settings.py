@@ -16,6 +16,9 @@ from urllib.parse import urlsplit
 from guywire.interfaces import JSONObject
 
 
+_FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+", re.ASCII)
+
+
 class SettingInvalid(Exception):
     """A setting that cannot be used. The text names the ini key and says what is expected."""
 
@@ -48,6 +51,11 @@ class Settings:
     context: JSONObject = field(default_factory=dict)
     """Configuration variables of every device and template (a JSON object)."""
     default_backend: str = "netjsonconfig.OpenWrt"
+    cert_path: str = "/etc/x509"
+    """Folder of certificates and keys on devices."""
+    common_name_format: str = "{mac_address}-{name}"
+    """Common name of the certificate that a device gets as a client of a VPN server; ``{id}`` is the device's too.
+    Eight random characters follow."""
     device_group_schema: JSONObject = field(default_factory=lambda: {"type": "object", "properties": {}})
     """JSON Schema (draft 4) of the meta data of device groups."""
     registration_enabled: bool = True
@@ -105,12 +113,28 @@ class Settings:
         if port := environ.get("GUYWIRE_HTTP_PORT"):
             given["http_port"] = _integer("GUYWIRE_HTTP_PORT", port)
         settings = cls(**given)
+        _check_common_name_format(settings.common_name_format)
+        if not _FOLDER.fullmatch(settings.cert_path):
+            raise SettingInvalid(
+                f"guywire.cert_path: {settings.cert_path!r} is not an absolute path of plain characters"
+            )
         if settings.smtp_url and not _is_smtp_url(settings.smtp_url):
             # Not quoted: there may be a password in it.
             raise SettingInvalid("guywire.smtp_url: not of the form smtp://user:password@host:port (or smtps://)")
         if settings.log_format not in ("console", "json"):
             raise SettingInvalid(f"guywire.log_format: {settings.log_format!r} is neither 'console' nor 'json'")
         return settings
+
+
+def _check_common_name_format(text: str) -> None:
+    try:
+        made = text.format(id="", mac_address="00:00:00:00:00:00", name="name")
+    except (KeyError, IndexError, ValueError, AttributeError):
+        made = ""
+    if not made.strip():
+        raise SettingInvalid(
+            f"guywire.common_name_format: {text!r} is not made of {{mac_address}}, {{name}}, {{id}} and plain text"
+        )
 
 
 def _ini_key(name: str) -> str:

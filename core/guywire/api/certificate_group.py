@@ -36,7 +36,7 @@ def show_group_of_certificate(request: Request) -> dict[str, Any]:
         raise NotFound()
     slugs = request.GET.get("org")
     found = lookup.devices_of_certificate(
-        resource.session, request.matchdict["common_name"], slugs.split(",") if slugs else None
+        resource.session, request.matchdict["common_name"], slugs.split(",") if slugs else None, resource.now
     )
     query = resource.query().join(Device, Device.group_id == GroupResource.model.id).add_columns(Device.id)
     groups = {id: group for group, id in resource.session.execute(query.where(Device.id.in_(found)))}

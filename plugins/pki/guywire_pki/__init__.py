@@ -6,11 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from guywire import hookimpl
-from guywire.interfaces import Job, MigrationSource, PermissionSet, PkiProvider
+from guywire.events import Event
+from guywire.interfaces import CertificateLookup, FieldGroup, Job, MigrationSource, PermissionSet, PkiProvider
 from guywire.models import Base
 from pyramid.config import Configurator
+from sqlalchemy.orm import Session
 
 from guywire_pki import api, migrations
+from guywire_pki.api.vpn import VPN_FIELDS
+from guywire_pki.services import vpn_clients, vpn_servers
 from guywire_pki.services.expiry import EXPIRY
 from guywire_pki.services.provider import Provider
 
@@ -41,8 +45,15 @@ def register_jobs() -> list[Job]:
 
 @hookimpl
 def register_services() -> dict[type, Any]:
-    """Certificates for VPN servers and their clients."""
-    return {PkiProvider: Provider()}
+    """Certificates for VPN servers and their clients, and who has them."""
+    provider = Provider()
+    return {PkiProvider: provider, CertificateLookup: provider}
+
+
+@hookimpl
+def register_fields() -> list[FieldGroup]:
+    """The CA and the certificate of VPN servers."""
+    return [VPN_FIELDS]
 
 
 @hookimpl
@@ -50,3 +61,10 @@ def configure(config: Configurator) -> None:
     """The REST API and the public CRLs."""
     config.scan(api)
     config.include("guywire_pki.api.crl")
+
+
+@hookimpl
+def on_event(session: Session, event: Event) -> None:
+    """Stand up for VPN servers and their clients whose certificates are touched."""
+    vpn_servers.hear(session, event)
+    vpn_clients.hear(session, event)

@@ -101,3 +101,26 @@ class Revocation(Base):
     serial_number: Mapped[str] = mapped_column(String(50))
     revoked_at: Mapped[datetime]
     expires: Mapped[datetime]
+
+
+class VpnCertificate(Base):
+    """The CA that an operator chose for a VPN server, and the certificate that the server proves its identity with.
+
+    ``is_automatic``: the certificate was issued for the server, rather than chosen by somebody.
+    """
+
+    __tablename__ = "pki_vpn"
+
+    vpn_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn.id", ondelete="CASCADE"), primary_key=True)
+    ca_id: Mapped[int] = mapped_column(ForeignKey("pki_ca.id", ondelete="CASCADE"), index=True)
+    cert_id: Mapped[int | None] = mapped_column(ForeignKey("pki_cert.id", ondelete="SET NULL"), index=True)
+    is_automatic: Mapped[bool] = mapped_column(default=False)
+
+
+class VpnClientCertificate(Base):
+    """The certificate of a client of a VPN server."""
+
+    __tablename__ = "pki_vpn_client"
+
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn_client.id", ondelete="CASCADE"), primary_key=True)
+    cert_id: Mapped[int] = mapped_column(ForeignKey("pki_cert.id", ondelete="CASCADE"), index=True)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from guywire.errors import NON_FIELD, Invalid
-from guywire.interfaces import Authority, CertificateOrder, Credential, PkiProvider
+from guywire.interfaces import (
+    Authority,
+    CertificateLookup,
+    CertificateOrder,
+    Credential,
+    PkiProvider,
+    ServerCertificate,
+)
 from guywire.models import Organization
+from guywire.services.vpn_servers import mark_stale
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from guywire_pki.models import CA, Cert
+from guywire_pki.models import CA, Cert, VpnCertificate, VpnClientCertificate
+from guywire_pki.services import vpn_clients, vpn_servers
 from guywire_pki.services.authorities import issuer_of, lock_to_issue
 from guywire_pki.services.issuing import Values, issued, with_defaults
 from guywire_pki.services.revocation import revoke
 from guywire_pki.services.rules import NOT_UNIQUE, require_same_organization
 from guywire_pki.x509 import keys
 from guywire_pki.x509.certificates import VALIDITY
-from guywire_pki.x509.names import SUBJECT_FIELDS
+from guywire_pki.x509.names import SUBJECT_FIELDS, with_suffix
 
 _CHUNK = 1000
 _COPIED = ("key_length", *(field for field in SUBJECT_FIELDS if field != "common_name"))
@@ -36,7 +47,10 @@ _CLIENT = [
 ]
 
 
-class Provider(PkiProvider):
+NO_CA = "The VPN server has no CA."
+
+
+class Provider(PkiProvider, CertificateLookup):
     """The provider of this plugin."""
 
     @override
@@ -105,6 +119,79 @@ class Provider(PkiProvider):
     def delete(self, session: Session, ids: Sequence[int]) -> None:
         for chunk in _chunks(ids):
             session.execute(sa.delete(Cert).where(Cert.id.in_(chunk)))
+
+    @override
+    def servers(self, session: Session, vpn_ids: Sequence[UUID]) -> Mapping[UUID, ServerCertificate]:
+        query = sa.select(VpnCertificate.vpn_id, VpnCertificate.ca_id, VpnCertificate.cert_id)
+        rows = session.execute(query.where(VpnCertificate.vpn_id.in_(vpn_ids))).all()
+        cas = self.authorities(session, [row.ca_id for row in rows])
+        own = self.credentials(session, [row.cert_id for row in rows if row.cert_id is not None])
+        return {row.vpn_id: ServerCertificate(cas[row.ca_id], own.get(row.cert_id)) for row in rows}
+
+    @override
+    def provision_server(
+        self, session: Session, vpn_id: UUID, order: CertificateOrder, now: datetime
+    ) -> ServerCertificate | None:
+        row = session.get(VpnCertificate, vpn_id, with_for_update=True, populate_existing=True)
+        if row is None:
+            return None
+        if row.cert_id is None:
+            row.cert_id, row.is_automatic = self._issue_somehow(session, row.ca_id, order, now), True
+            session.flush()
+            mark_stale(session, [vpn_id])
+        return self.servers(session, [vpn_id])[vpn_id]
+
+    def _issue_somehow(self, session: Session, ca_id: int, order: CertificateOrder, now: datetime) -> int:
+        [key] = self.prepare_keys(session, ca_id, 1)
+        try:
+            [cert_id] = self.issue(session, ca_id, [order], now, [key])
+        except Invalid:
+            # That of the certificate which this one replaces, for instance.
+            other = with_suffix(order.common_name)
+            [cert_id] = self.issue(session, ca_id, [replace(order, common_name=other)], now, [key])
+        return cert_id
+
+    @override
+    def release_server(self, session: Session, vpn_id: UUID, now: datetime) -> None:
+        row = session.get(VpnCertificate, vpn_id, with_for_update=True, populate_existing=True)
+        if row is not None:
+            vpn_servers.take_back(session, row, now)
+            session.delete(row)
+            session.flush()
+
+    @override
+    def issue_for_clients(
+        self,
+        session: Session,
+        vpn_id: UUID,
+        orders: Mapping[UUID, CertificateOrder],
+        now: datetime,
+        keys: Sequence[Any] = (),
+    ) -> None:
+        # Shared: others may issue for the same server, and nobody changes its CA meanwhile.
+        query = sa.select(VpnCertificate.ca_id).where(VpnCertificate.vpn_id == vpn_id)
+        ca_id = session.scalar(query.with_for_update(read=True))
+        if ca_id is None:
+            raise Invalid({"ca": [NO_CA]})
+        cert_ids = self.issue(session, ca_id, list(orders.values()), now, keys)
+        vpn_clients.remember(session, dict(zip(orders, cert_ids, strict=True)))
+
+    @override
+    def of_clients(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, Credential]:
+        cert_ids = vpn_clients.certificates_of(session, client_ids)
+        found = self.credentials(session, list(cert_ids.values()))
+        return {client_id: found[cert_id] for client_id, cert_id in cert_ids.items()}
+
+    @override
+    def release_clients(self, session: Session, client_ids: Sequence[UUID], now: datetime) -> None:
+        vpn_clients.take_back(session, VpnClientCertificate.client_id.in_(client_ids), now)
+
+    @override
+    def devices_of_certificate(
+        self, session: Session, common_name: str, organization_slugs: Sequence[str] | None, now: datetime
+    ) -> Sequence[UUID]:
+        cert_ids = self.with_common_name(session, common_name, organization_slugs, now)
+        return vpn_clients.devices_with(session, cert_ids)
 
 
 def _values(ca: CA, order: CertificateOrder, now: datetime) -> Values:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import secrets
+import string
 from typing import Any
 
 from cryptography import x509
@@ -19,6 +21,16 @@ _ATTRIBUTES = {
 """In the order in which the reference writes them."""
 
 SUBJECT_FIELDS = tuple(_ATTRIBUTES)
+
+
+_SUFFIX_LENGTH = 8
+_LONGEST_BEGINNING = 55
+
+
+def with_suffix(common_name: str) -> str:
+    """A common name that nobody has, with the same beginning."""
+    suffix = "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(_SUFFIX_LENGTH))
+    return f"{common_name[:_LONGEST_BEGINNING]}-{suffix}"
 
 
 def name_of(thing: Any) -> x509.Name:
