@@ -27,6 +27,14 @@ CONTENT_SECURITY_POLICY = {
 }
 """Nothing comes from elsewhere, and nothing that somebody stored can run as a script."""
 
+SECURITY_HEADERS = {
+    "X-Frame-Options": "DENY",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+"""What pages and the answers of the API say to browsers."""
+
 _environment = Environment(
     loader=PackageLoader("guywire.browsable"),
     autoescape=True,
@@ -56,6 +64,7 @@ def render(
     response = Response(text, status=status, content_type="text/html", charset="utf-8")
     directives = CONTENT_SECURITY_POLICY | (policy or {})
     response.headers["Content-Security-Policy"] = "; ".join(" ".join(each) for each in directives.items())
+    response.headers.update(SECURITY_HEADERS)
     response.cache_control = "no-store"
     if not csrf.is_valid(request, request.cookies.get(csrf.COOKIE, "")):
         set_cookie(request, response, csrf.COOKIE, form_token, readable=True)

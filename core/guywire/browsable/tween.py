@@ -14,16 +14,10 @@ from guywire.api.answers import API
 from guywire.api.negotiation import HTML, JSON, negotiate
 from guywire.browsable.answer import answer_page
 from guywire.browsable.form_post import sent_form, translate
+from guywire.browsable.page import SECURITY_HEADERS
 from guywire.errors import APIError
 
 log = logging.getLogger(__name__)
-
-SECURITY_HEADERS = {
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
-}
 
 _NOT_OF_PAGES = ("content-type", "content-length", "location")
 
@@ -34,13 +28,11 @@ def factory(handler: Callable[[Request], Any], registry: Registry) -> Callable[[
     def tween(request: Request) -> Any:
         translate(request)
         response = handler(request)
-        is_api = request.environ["PATH_INFO"].startswith(API)
-        if is_api:
+        if request.environ["PATH_INFO"].startswith(API):
             if _is_for_a_page(request, response):
                 response = _page_of(request, response)
             response.headers.setdefault("Vary", "Accept, Cookie")
-        # Routers have no frames: they get the same few bytes from here and from the poll layer in front.
-        if is_api or response.content_type == HTML:
+            # Not for routers: they have no frames, and get the same few bytes from the poll layer in front.
             for name, value in SECURITY_HEADERS.items():
                 response.headers.setdefault(name, value)
         return response
