@@ -22,8 +22,8 @@ from guywire.builtin import BUILTIN
 from guywire.db import reading, writing
 from guywire.errors import APIError, Invalid
 from guywire.events import (
-    ConfigsCreated,
     ConfigModified,
+    ConfigsCreated,
     ConfigStatusChanged,
     DeviceActivated,
     DeviceDeactivated,
