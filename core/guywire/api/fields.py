@@ -306,14 +306,3 @@ def references(model: Any, *, label: str = "", help: str = "") -> Field:
         return keys
 
     return Field(validate, kind="references", model=model, label=label, help=help)
-
-
-def nothing() -> Field:
-    """A reference to objects of which there are none: only null is valid."""
-
-    def validate(value: Any) -> None:
-        if value is None or value == "":
-            return
-        raise fail(f'Invalid pk "{_uuid_key(value)}" - object does not exist.')
-
-    return Field(validate, kind="reference", null=True)

@@ -1,0 +1,59 @@
+"""What plugins and the core agree on: pure Protocols, dataclasses and exceptions, nothing that touches a database."""
+
+from guywire.interfaces.addresses import (
+    AddressFacts,
+    AddressProvider,
+    AddressUnavailable,
+    ServerAddress,
+    SubnetFacts,
+)
+from guywire.interfaces.certificates import (
+    Authority,
+    CertificateLookup,
+    CertificateOrder,
+    Credential,
+    PkiProvider,
+    ServerCertificate,
+)
+from guywire.interfaces.configurations import (
+    ArchiveFile,
+    ConfigBackend,
+    ConfigurationInvalid,
+    JSONObject,
+)
+from guywire.interfaces.contributions import (
+    FieldGroup,
+    Job,
+    MigrationSource,
+    PermissionSet,
+)
+from guywire.interfaces.vpn import (
+    NewVpnClient,
+    VpnBackend,
+    VpnServer,
+)
+
+__all__ = [
+    "AddressFacts",
+    "AddressProvider",
+    "AddressUnavailable",
+    "ArchiveFile",
+    "Authority",
+    "CertificateLookup",
+    "CertificateOrder",
+    "ConfigBackend",
+    "ConfigurationInvalid",
+    "Credential",
+    "FieldGroup",
+    "JSONObject",
+    "Job",
+    "MigrationSource",
+    "NewVpnClient",
+    "PermissionSet",
+    "PkiProvider",
+    "ServerAddress",
+    "ServerCertificate",
+    "SubnetFacts",
+    "VpnBackend",
+    "VpnServer",
+]
