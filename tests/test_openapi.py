@@ -9,7 +9,6 @@ from typing import Any
 
 import cornice
 import pytest
-import sqlalchemy as sa
 import yaml
 from documented import Documented
 from guywire import hookimpl
@@ -375,6 +374,19 @@ def tour_of_accounts(client: Client, user: Any, runtime: Runtime) -> None:
     somebody.post(f"{users}password/reset/confirm/", confirmation, status=400)
 
 
+def certificate_of(client: Client, organization: str, device: Any) -> Any:
+    """The common name of the certificate that a device gets as a client of a VPN server."""
+    body = {"name": "devices", "organization": organization}
+    ca = client.post("ca/", {**body, "common_name": "devices", "key_length": "256"})
+    tunnel = {"name": "tun", "mode": "server", "proto": "udp", "dev": "tun0", "dev_type": "tun"}
+    backend = "openwisp_controller.vpn_backends.OpenVpn"
+    server = {**body, "host": "host", "backend": backend, "ca": ca["id"], "config": {"openvpn": [tunnel]}}
+    fields = {"type": "vpn", "vpn": client.post("vpn/", server)["id"], "config": {}}
+    template = client.make_template(organization, "devices", **fields)
+    client.patch(f"device/{device['id']}/", {"config": {"templates": [template["id"]]}})
+    return client.get("cert/?ordering=-id")["results"][0]["common_name"]
+
+
 def tour_of_the_rest(client: Client, organization: str, template: str) -> None:
     """Single objects, and actions."""
     settings = f"organization/{organization}/settings/"
@@ -390,7 +402,7 @@ def tour_of_the_rest(client: Client, organization: str, template: str) -> None:
     client.get("cert/somebody/group/", status=404)
     group = client.post("group/", {"name": "of-certificates", "organization": organization, "templates": []})
     client.patch(f"device/{device['id']}/", {"group": group["id"]})
-    client.get("cert/somebody/group/")
+    client.get(f"cert/{certificate_of(client, organization, device)}/group/")
     client.get("/api/v1/weather/rome/")
     client.get("/api/v1/bare-weather/")
     client.app.post("/api/v1/weather-words/")

@@ -15,7 +15,6 @@ from urllib.parse import urlsplit
 
 from guywire.interfaces import JSONObject
 
-
 _FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+", re.ASCII)
 
 
