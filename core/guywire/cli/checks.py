@@ -20,6 +20,7 @@ from guywire.plugin import load_plugins
 from guywire.registry import Registry
 from guywire.sealing import KeyRing
 from guywire.services.heartbeat import INTERVAL, worker_seen
+from guywire.services.rendering import count_stale
 from guywire.settings import Settings
 
 _SILENCE = timedelta(seconds=10 * INTERVAL)
@@ -95,7 +96,7 @@ def _clock(session: Session, now: datetime) -> Finding:
 def _work(session: Session, now: datetime, ini: str) -> Iterator[Finding]:
     seen = worker_seen(session)
     is_there = seen is not None and now - seen < _SILENCE
-    stale = session.scalar(sa.select(sa.func.count()).where(ConfigState.inputs_version != ConfigState.rendered_version))
+    stale = count_stale(session)
     jobs = session.scalar(sa.select(sa.func.count(JobRecord.id)))
     failed = session.scalar(sa.select(sa.func.count()).where(ConfigState.render_error.is_not(None)))
     if is_there:

@@ -246,15 +246,27 @@ def stale_config_ids(session: Session, limit: int) -> list[uuid.UUID]:
 
 
 def refresh_all(factory: SessionFactory, renderer: Renderer, clock: Callable[[], datetime]) -> int:
-    """Render until nothing is stale. Returns how many configurations were rendered."""
+    """Render until nothing is stale. Returns how many configurations were rendered.
+
+    The log says how far it has got when there is more than one batch of them.
+    """
     count = 0
     while True:
         with reading(factory) as session:
             config_ids = stale_config_ids(session, BATCH)
+            waiting = count_stale(session) if len(config_ids) == BATCH else len(config_ids)
+        if count or waiting > BATCH:
+            log.info("rendering configurations: done=%s waiting=%s", count, waiting)
         rendered = refresh(factory, renderer, config_ids, clock()) if config_ids else 0
         if not rendered:
             return count
         count += rendered
+
+
+def count_stale(session: Session) -> int:
+    """How many configurations wait to be rendered."""
+    stale = ConfigState.inputs_version != ConfigState.rendered_version
+    return session.scalar(sa.select(sa.func.count()).select_from(ConfigState).where(stale)) or 0
 
 
 def mark_all_if_renderer_changed(session: Session, fingerprint: str) -> bool:
