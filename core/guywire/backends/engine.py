@@ -54,6 +54,7 @@ class Engine(BaseBackend):
 
     def validate(self) -> None:
         """The step of the schema and of the file paths. Raises what the library would raise."""
+        self._drop_repeated_files()
         if not self.check.accepts(self.config):
             super().validate()
             return
@@ -61,6 +62,14 @@ class Engine(BaseBackend):
             self._validate_file_paths()
         except SchemaError as error:
             raise ValidationError(error) from error
+
+    def _drop_repeated_files(self) -> None:
+        """Two templates may bring the same file, of the CA of two VPN servers for instance. The library refuses it."""
+        files = self.config.get("files")
+        if isinstance(files, list) and len(files) > 1:
+            different = {encoded(file): file for file in reversed(files)}
+            if len(different) < len(files):
+                self.config["files"] = list(reversed(different.values()))
 
     def render(self, files: bool = True) -> str:
         """The UCI text of a configuration that has been validated."""
