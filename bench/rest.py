@@ -131,7 +131,7 @@ def rows(served: Instance, size: int, quick: bool) -> Iterator[list[str]]:
     for story in stories(fleet, organization):
         sent = statements(served, fleet, story)
         with controller(served) as process:
-            rate, cpu, longest = measure(process, fleet, story, 100 if quick else 500)
+            rate, cpu, longest = measure(process, fleet, story, 200 if quick else 500)
         known = REFERENCE.get(story.name)
         ratio = f"{known / (cpu * 1000):.1f}x" if known else ""
         yield [
