@@ -344,3 +344,10 @@ def test_the_command_line_exports_and_imports(admin, organization, fleet, ini, t
     assert "not UTF-8" in run("import", ini, str(file), code=1).stderr
     file.write_bytes(b"odd\n")
     assert "unknown columns: 'odd'" in run("import", ini, str(file), code=1).stderr
+
+
+def test_who_accepts_nothing_but_csv_gets_it(admin, organization):
+    admin.make_device(organization)
+    answer = admin.request("GET", "device/export/", headers={"Accept": "text/csv"}, status=200)
+    assert answer.content_type == "text/csv"
+    admin.request("GET", "device/", headers={"Accept": "text/csv"}, status=406)
