@@ -350,4 +350,10 @@ def test_who_accepts_nothing_but_csv_gets_it(admin, organization):
     admin.make_device(organization)
     answer = admin.request("GET", "device/export/", headers={"Accept": "text/csv"}, status=200)
     assert answer.content_type == "text/csv"
-    admin.request("GET", "device/", headers={"Accept": "text/csv"}, status=406)
+    for method, path, accept, status in (
+        ("HEAD", "device/export/", "text/csv", 200),
+        ("GET", "device/export/", "text/csv;q=0", 406),
+        ("GET", "device/export/", "image/png", 406),
+        ("GET", "device/", "text/csv", 406),
+    ):
+        admin.request(method, path, headers={"Accept": accept}, status=status)

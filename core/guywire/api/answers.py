@@ -85,16 +85,10 @@ def _negotiate(event: Any) -> None:
 
     That JSON is shown as a page to those who like HTML better is done further out, by ``guywire.browsable``.
     """
-    request = event.request
-    service = request.current_service
-    if isinstance(service, APIService) and not _wants_download(service, request):
-        negotiate(request)
-
-
-def _wants_download(service: APIService, request: Request) -> bool:
-    """Whether the client names the very media type of a download."""
-    operation = service.operations.get(request.method)
-    return operation is not None and operation.sends != JSON and operation.sends in str(request.accept)
+    service = event.request.current_service
+    if isinstance(service, APIService):
+        operation = service.operation_of(event.request.method)
+        negotiate(event.request, *([operation.sends] if operation else []))
 
 
 def _api_error(error: APIError, request: Request) -> Response:

@@ -14,11 +14,12 @@ _ANYTHING = ("", "*/*", JSON, "application/json, text/plain, */*")
 _FORMATS = {"json": [JSON], "api": [HTML], None: [JSON, HTML]}
 
 
-def negotiate(request: Request) -> str:
+def negotiate(request: Request, *downloads: str) -> str:
     """The media type that the client prefers: JSON unless it likes HTML better, as browsers do.
 
-    With ``?format=json`` it is JSON whatever the client accepts, with ``?format=api`` it is a page. Raises NotFound
-    for another format, NotAcceptable for an Accept header that allows nothing that there is.
+    ``downloads`` are further types, of what is sent as it is: they are for clients that accept nothing else. With
+    ``?format=json`` it is JSON whatever the client accepts, with ``?format=api`` it is a page. Raises NotFound for
+    another format, NotAcceptable for an Accept header that allows nothing that there is.
     """
     if request.environ.get("HTTP_ACCEPT", "") in _ANYTHING and "format" not in request.environ.get("QUERY_STRING", ""):
         return JSON
@@ -28,6 +29,7 @@ def negotiate(request: Request) -> str:
     accept = request.accept
     if offers == [JSON] or not accept.parsed:  # none, an empty one, or one that cannot be understood
         return offers[0]
+    offers = [*offers, *downloads]
     if acceptable := accept.acceptable_offers(offers):
         best: str = acceptable[0][0]
         return best

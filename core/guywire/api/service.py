@@ -103,6 +103,10 @@ class APIService(Service):
         self.operations[method.upper()] = operation or Operation()
         super().add_view(method, view, **options)
 
+    def operation_of(self, method: str) -> Operation | None:
+        """What a method does, if there is that method. HEAD does what GET does."""
+        return self.operations.get("GET" if method == "HEAD" else method)
+
     def allowed_methods(self) -> str:
         """The value of the Allow header."""
         methods = {*self.defined_methods, "OPTIONS"}

@@ -59,7 +59,9 @@ class Question:
     @property
     def operation(self) -> Operation:
         """What the service says of the method."""
-        return self.service.operations["GET" if self.method == "HEAD" else self.method]
+        operation = self.service.operation_of(self.method)
+        assert operation is not None
+        return operation
 
 
 def expected(visitor: Visitor, question: Question) -> str:

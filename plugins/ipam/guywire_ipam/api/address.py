@@ -22,7 +22,7 @@ from pyramid.request import Request
 from typing_extensions import override
 
 from guywire_ipam.addresses import Address, parse_address
-from guywire_ipam.api.subnet import PATH, is_forced, subnet_of_path
+from guywire_ipam.api.subnet import PATH, subnet_of_path
 from guywire_ipam.models import IpAddress, Subnet
 from guywire_ipam.services import pool
 
@@ -64,6 +64,7 @@ class AddressResource(Resource):
     schema: ClassVar[type[Schema]] = AddressBody
     kind = "ipaddress"
     label = "IpAddress"
+    force = "Delete the address although a VPN server or one of its clients has it."
     shared = True
     shown = {  # noqa: RUF012
         "id": IpAddress.id,
@@ -109,7 +110,7 @@ class AddressResource(Resource):
 
     @override
     def delete(self, row: IpAddress) -> None:
-        notify(self.session, AddressesDeleting((row.id,), is_forced(self.request)))
+        notify(self.session, AddressesDeleting((row.id,), self.is_forced))
         self._mark_stale(row)
         pool.free(self.session, [row])
 

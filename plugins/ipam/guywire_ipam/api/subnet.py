@@ -64,6 +64,7 @@ class SubnetResource(Resource):
     schema = SubnetBody
     kind = "subnet"
     label = "Subnet"
+    force = "Delete the subnet although VPN servers or their clients have addresses of it."
     shared = True
     shown = {  # noqa: RUF012
         "id": Subnet.id,
@@ -96,7 +97,7 @@ class SubnetResource(Resource):
 
     @override
     def delete(self, row: Subnet) -> None:
-        tree.delete(self.session, row, force=is_forced(self.request))
+        tree.delete(self.session, row, force=self.is_forced)
 
 
 class SubnetList(SubnetResource):
@@ -128,11 +129,6 @@ def list_subnets(request: Request) -> dict[str, Any]:
 def create_subnet(request: Request) -> dict[str, Any]:
     """Create a subnet."""
     return SubnetResource(request).collection_post()
-
-
-def is_forced(request: Request) -> bool:
-    """Whether the user insists on deleting what others depend on."""
-    return bool(request.GET.get("force") == "true")
 
 
 def subnet_of_path(request: Request, identity: Identity, kind: str) -> Subnet:
