@@ -23,13 +23,15 @@ def negotiate(request: Request, *downloads: str) -> str:
     """
     if request.environ.get("HTTP_ACCEPT", "") in _ANYTHING and "format" not in request.environ.get("QUERY_STRING", ""):
         return JSON
-    offers = _FORMATS.get(request.GET.get("format") or None)
+    wanted = request.GET.get("format") or None
+    offers = _FORMATS.get(wanted)
     if offers is None:
         raise NotFound()
     accept = request.accept
     if offers == [JSON] or not accept.parsed:  # none, an empty one, or one that cannot be understood
         return offers[0]
-    offers = [*offers, *downloads]
+    if not wanted:
+        offers = [*offers, *downloads]
     if acceptable := accept.acceptable_offers(offers):
         best: str = acceptable[0][0]
         return best
