@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 from guywire.events import Event
-from guywire.interfaces import ConfigBackend, FieldGroup, Job, MigrationSource, PermissionSet, VpnBackend
+from guywire.interfaces import (
+    CommandType,
+    ConfigBackend,
+    Connector,
+    FieldGroup,
+    Job,
+    MigrationSource,
+    PermissionSet,
+    UpdateStrategy,
+    VpnBackend,
+)
 
 hookspec = pluggy.HookspecMarker("guywire")
 
@@ -32,6 +42,21 @@ def register_config_backends() -> Sequence[ConfigBackend]:  # type: ignore[empty
 @hookspec
 def register_vpn_backends() -> Sequence[type[VpnBackend]]:  # type: ignore[empty-body]
     """Classes of VPN backends. Each is made once, with the services that it ``requires``; a missing one is an error."""
+
+
+@hookspec
+def register_connectors() -> Sequence[Connector]:  # type: ignore[empty-body]
+    """Ways to reach devices. Two connectors with one id are an error."""
+
+
+@hookspec
+def register_update_strategies() -> Sequence[UpdateStrategy]:  # type: ignore[empty-body]
+    """Ways to have a connected device fetch its configuration. Two strategies with one id are an error."""
+
+
+@hookspec
+def register_command_types() -> Sequence[CommandType]:  # type: ignore[empty-body]
+    """Types of commands that operators may run on devices. Two types with one name are an error."""
 
 
 @hookspec

@@ -6,7 +6,17 @@ from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from guywire.interfaces import ConfigBackend, FieldGroup, Job, MigrationSource, PermissionSet, VpnBackend
+from guywire.interfaces import (
+    CommandType,
+    ConfigBackend,
+    Connector,
+    FieldGroup,
+    Job,
+    MigrationSource,
+    PermissionSet,
+    UpdateStrategy,
+    VpnBackend,
+)
 from guywire.plugin import PluginError, PluginHost
 from guywire.settings import Settings
 
@@ -32,6 +42,11 @@ class Registry:
         self.services |= _services(host.collect("register_services"))
         self.vpn_backends: dict[str, VpnBackend] = self._vpn_backends()
         self.vpn_backend_labels = {backend.id: backend.label for backend in self.vpn_backends.values()}
+        self.connectors: dict[str, Connector] = _by("id", "connector", host.collect("register_connectors"))
+        self.update_strategies: dict[str, UpdateStrategy] = _by(
+            "id", "update strategy", host.collect("register_update_strategies")
+        )
+        self.command_types: dict[str, CommandType] = _by("name", "command type", host.collect("register_command_types"))
         self.field_groups: list[FieldGroup] = _field_groups(host.collect("register_fields"))
         self.migrations: list[MigrationSource] = _in_order(
             _by("owner", "migration folder", host.collect("register_migrations"))

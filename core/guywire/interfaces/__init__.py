@@ -15,11 +15,21 @@ from guywire.interfaces.certificates import (
     PkiProvider,
     ServerCertificate,
 )
+from guywire.interfaces.commands import CommandType
 from guywire.interfaces.configurations import (
     ArchiveFile,
     ConfigBackend,
     ConfigurationInvalid,
     JSONObject,
+)
+from guywire.interfaces.connections import (
+    CommandTimeout,
+    ConnectionFailed,
+    Connector,
+    DeviceSession,
+    ExecutionResult,
+    HostKeyChanged,
+    UpdateStrategy,
 )
 from guywire.interfaces.contributions import (
     FieldGroup,
@@ -41,10 +51,17 @@ __all__ = [
     "Authority",
     "CertificateLookup",
     "CertificateOrder",
+    "CommandTimeout",
+    "CommandType",
     "ConfigBackend",
     "ConfigurationInvalid",
+    "ConnectionFailed",
+    "Connector",
     "Credential",
+    "DeviceSession",
+    "ExecutionResult",
     "FieldGroup",
+    "HostKeyChanged",
     "JSONObject",
     "Job",
     "MigrationSource",
@@ -54,6 +71,7 @@ __all__ = [
     "ServerAddress",
     "ServerCertificate",
     "SubnetFacts",
+    "UpdateStrategy",
     "VpnBackend",
     "VpnServer",
 ]

@@ -28,11 +28,13 @@ class Job:
     ``run(runtime, **arguments)`` gets the worker's ``guywire.runtime.Runtime``, opens its own sessions and must be
     safe to run again: a job may be repeated after a crash. A job with ``every`` (seconds) also runs by itself,
     because the database, not the queue, holds the truth of what is to be done and a lost wake-up must lose nothing.
+    A worker runs at most ``parallel`` of a kind at once: more than one for those that wait for devices.
     """
 
     name: str
     run: Callable[..., None]
     every: float | None = None
+    parallel: int = 1
 
 
 @dataclass(frozen=True, slots=True)

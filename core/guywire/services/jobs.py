@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from guywire.db import SessionFactory, is_conflict, is_overload, reading, writing
 from guywire.interfaces import Job
+from guywire.jobs import Priority
 from guywire.models import JobRecord
 
 log = logging.getLogger(__name__)
@@ -33,14 +34,22 @@ class DatabaseQueue:
     factory: SessionFactory
     clock: Callable[[], datetime]
 
-    def enqueue(self, name: str, **arguments: Any) -> None:
+    def enqueue(self, name: str, *, priority: Priority = Priority.OPERATOR, **arguments: Any) -> None:
         """Ask for a job. The same work that already waits is not asked for twice."""
+        self.enqueue_many(name, [arguments], priority=priority)
+
+    def enqueue_many(
+        self, name: str, arguments: Sequence[Mapping[str, Any]], *, priority: Priority = Priority.OPERATOR
+    ) -> None:
+        """``enqueue`` once for each of ``arguments``, in one transaction."""
         with writing(self.factory) as session:
             waiting = session.scalars(
                 sa.select(JobRecord.arguments).where(JobRecord.name == name, JobRecord.claimed_until.is_(None))
+            ).all()
+            now = self.clock()
+            session.add_all(
+                JobRecord(name=name, arguments=dict(each), run_at=now) for each in arguments if each not in waiting
             )
-            if arguments not in waiting.all():
-                session.add(JobRecord(name=name, arguments=arguments, run_at=self.clock()))
 
     def claim(self) -> JobRecord | None:
         """Take the next job that is due, for one lease. It must be finished or released."""

@@ -1,0 +1,82 @@
+"""How devices are reached: connectors, what they open, and the strategies by which a configuration is pushed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+from guywire.interfaces.configurations import JSONObject
+
+
+class ConnectionFailed(Exception):
+    """A device could not be reached, or the connection broke; the text is for operators and names no secret."""
+
+
+class CommandTimeout(ConnectionFailed):
+    """A command did not end in its time."""
+
+
+class HostKeyChanged(ConnectionFailed):
+    """A device showed another key than the one that was pinned. ``offered`` is what it showed."""
+
+    def __init__(self, message: str, offered: str) -> None:
+        super().__init__(message)
+        self.offered = offered
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionResult:
+    """What a command left: its exit status (None: the device never told) and its output."""
+
+    exit_status: int | None
+    output: str
+
+
+class DeviceSession(Protocol):
+    """An open connection to one device. Used by one thread at a time."""
+
+    @property
+    def host_key(self) -> str | None:
+        """The key that the device showed, as ``<type> <base64>``; None for connectors that know no such thing."""
+
+    def execute(
+        self, command: str, *, timeout: float | None = None, on_output: Callable[[str], None] | None = None
+    ) -> ExecutionResult:
+        """Run one command line and wait for its end, at most ``timeout`` seconds (None: the connector's default).
+
+        ``on_output`` hears the output as it comes. Raises CommandTimeout, ConnectionFailed.
+        """
+
+    def close(self) -> None:
+        """Give back sockets and threads; safe to call twice."""
+
+
+class Connector(Protocol):
+    """One way to reach devices. Registered, as an object, with ``register_connectors``."""
+
+    id: ClassVar[str]
+    label: ClassVar[str]
+    schema: ClassVar[JSONObject]
+    """JSON Schema of the parameters of its credentials."""
+
+    def validate(self, params: Mapping[str, Any]) -> None:
+        """What the schema cannot say, such as a key of an unknown kind. Raises ValueError with the message."""
+
+    def connect(self, address: str, params: Mapping[str, Any], host_key: str | None) -> DeviceSession:
+        """Open a connection to ``address``. ``host_key`` is the pinned key, None before the first connection.
+
+        Raises ConnectionFailed, HostKeyChanged.
+        """
+
+
+class UpdateStrategy(Protocol):
+    """How a device is told of its new configuration. Registered, as an object, with ``register_update_strategies``."""
+
+    id: ClassVar[str]
+    label: ClassVar[str]
+    config_backends: ClassVar[tuple[str, ...]]
+    """The configuration backends for which it is taken when the operator names none."""
+
+    def update(self, session: DeviceSession) -> None:
+        """Have the device fetch its configuration. Raises ConnectionFailed."""

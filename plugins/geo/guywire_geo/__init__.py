@@ -1,0 +1,1 @@
+"""Geography: locations, floor plans, and where each device is."""

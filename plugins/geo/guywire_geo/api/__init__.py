@@ -1,0 +1,1 @@
+"""The REST API of locations, floor plans and device locations."""

@@ -1,0 +1,1 @@
+"""Connections to devices over SSH: credentials, pushes of configurations, commands."""

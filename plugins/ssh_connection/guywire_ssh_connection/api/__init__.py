@@ -1,0 +1,1 @@
+"""The REST API of credentials, device connections and commands."""
