@@ -1,0 +1,105 @@
+"""The tables of locations, floor plans and devices' places."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "geo_0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """All tables."""
+    op.create_table(
+        "geo_location",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("name", sa.String(length=75), nullable=False),
+        sa.Column("type", sa.String(length=8), nullable=False),
+        sa.Column("is_mobile", sa.Boolean(), nullable=False),
+        sa.Column("address", sa.String(length=256), nullable=False),
+        sa.Column("geometry", sa.JSON(none_as_null=True), nullable=True),
+        sa.Column("longitude", sa.Double(), nullable=True),
+        sa.Column("latitude", sa.Double(), nullable=True),
+        sa.Column("is_estimated", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.id"],
+            name=op.f("fk_geo_location_organization_id_organization"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_geo_location")),
+        sa.UniqueConstraint("id", "organization_id", name=op.f("uq_geo_location_id_organization_id")),
+    )
+    op.create_index("ix_geo_location_created_id", "geo_location", ["created", "id"])
+    op.create_index("ix_geo_location_organization_id_created_id", "geo_location", ["organization_id", "created", "id"])
+    op.create_index("ix_geo_location_longitude_latitude", "geo_location", ["longitude", "latitude"])
+    op.create_table(
+        "geo_floor_plan",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("location_id", sa.Uuid(), nullable=False),
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("floor", sa.SmallInteger(), nullable=False),
+        sa.Column("image", sa.String(length=96), nullable=False),
+        sa.Column("media_type", sa.String(length=16), nullable=False),
+        sa.Column("width", sa.Integer(), nullable=False),
+        sa.Column("height", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["location_id", "organization_id"],
+            ["geo_location.id", "geo_location.organization_id"],
+            name=op.f("fk_geo_floor_plan_location_id_organization_id_geo_location"),
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_geo_floor_plan")),
+        sa.UniqueConstraint("location_id", "floor", name=op.f("uq_geo_floor_plan_location_id_floor")),
+        sa.UniqueConstraint("image", name=op.f("uq_geo_floor_plan_image")),
+    )
+    op.create_index("ix_geo_floor_plan_created_id", "geo_floor_plan", ["created", "id"])
+    op.create_index(
+        "ix_geo_floor_plan_organization_id_created_id", "geo_floor_plan", ["organization_id", "created", "id"]
+    )
+    op.create_table(
+        "geo_device_location",
+        sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("location_id", sa.Uuid(), nullable=False),
+        sa.Column("floor_plan_id", sa.Uuid(), nullable=True),
+        sa.Column("indoor", sa.String(length=64), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["device_id"], ["device.id"], name=op.f("fk_geo_device_location_device_id_device"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["location_id"],
+            ["geo_location.id"],
+            name=op.f("fk_geo_device_location_location_id_geo_location"),
+            ondelete="CASCADE",
+        ),
+        sa.ForeignKeyConstraint(
+            ["floor_plan_id"],
+            ["geo_floor_plan.id"],
+            name=op.f("fk_geo_device_location_floor_plan_id_geo_floor_plan"),
+            ondelete="SET NULL",
+        ),
+        sa.PrimaryKeyConstraint("device_id", name=op.f("pk_geo_device_location")),
+    )
+    op.create_index(op.f("ix_geo_device_location_location_id"), "geo_device_location", ["location_id"])
+    op.create_index(op.f("ix_geo_device_location_floor_plan_id"), "geo_device_location", ["floor_plan_id"])
+    op.create_table(
+        "geo_organization_settings",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("estimated_location_enabled", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.id"],
+            name=op.f("fk_geo_organization_settings_organization_id_organization"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_geo_organization_settings")),
+    )

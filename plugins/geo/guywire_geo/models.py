@@ -1,0 +1,104 @@
+"""Tables of locations, their floor plans, and where devices are."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from guywire.models.base import Base, Dated, Identified, OrderedJSON, text
+from sqlalchemy import ForeignKey, String
+from sqlalchemy.orm import Mapped, mapped_column
+
+GEOMETRY_SCHEMA = {
+    "type": "object",
+    "properties": {"type": {"type": "string"}, "coordinates": {"type": "array"}},
+    "required": ["type"],
+    "additionalProperties": True,
+}
+"""JSON Schema of a GeoJSON geometry."""
+
+
+class Location(Identified, Dated, Base):
+    """A place: a mast, a building with floor plans (``type`` indoor), or whatever a mobile device is in.
+
+    ``geometry`` is GeoJSON, longitude first, in degrees of WGS 84; only places of mobile devices may lack it.
+    ``longitude`` and ``latitude`` are its representative point (the middle of its bounding box), which lists of what
+    lies within bounds search by.
+    """
+
+    __tablename__ = "geo_location"
+    __table_args__ = (
+        # What floor plans refer to, so that their organization is always the location's.
+        sa.UniqueConstraint("id", "organization_id"),
+        sa.Index("ix_geo_location_created_id", "created", "id"),
+        sa.Index("ix_geo_location_organization_id_created_id", "organization_id", "created", "id"),
+        sa.Index("ix_geo_location_longitude_latitude", "longitude", "latitude"),
+    )
+
+    organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
+    name: Mapped[str] = text(75)
+    type: Mapped[str] = mapped_column(String(8))
+    is_mobile: Mapped[bool] = mapped_column(default=False)
+    address: Mapped[str] = text(256)
+    geometry: Mapped[Any | None] = mapped_column(OrderedJSON, info={"json_schema": GEOMETRY_SCHEMA})
+    longitude: Mapped[float | None] = mapped_column(sa.Double)
+    latitude: Mapped[float | None] = mapped_column(sa.Double)
+    is_estimated: Mapped[bool] = mapped_column(default=False)
+
+
+class FloorPlan(Identified, Dated, Base):
+    """The picture of one floor of an indoor location.
+
+    ``image`` is the name of its file: the hash of the content, so that caches can tell it, and a random token, so that
+    the file is this row's alone and can go when the row goes. ``width`` and ``height`` are pixels.
+    """
+
+    __tablename__ = "geo_floor_plan"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(
+            ["location_id", "organization_id"],
+            ["geo_location.id", "geo_location.organization_id"],
+            onupdate="CASCADE",
+            ondelete="CASCADE",
+        ),
+        sa.UniqueConstraint("location_id", "floor"),
+        sa.Index("ix_geo_floor_plan_created_id", "created", "id"),
+        sa.Index("ix_geo_floor_plan_organization_id_created_id", "organization_id", "created", "id"),
+    )
+
+    location_id: Mapped[uuid.UUID]
+    organization_id: Mapped[uuid.UUID]
+    floor: Mapped[int] = mapped_column(sa.SmallInteger)
+    image: Mapped[str] = mapped_column(String(96), unique=True)
+    media_type: Mapped[str] = mapped_column(String(16))
+    width: Mapped[int]
+    height: Mapped[int]
+
+
+class DeviceLocation(Dated, Base):
+    """Where a device is: at a location and, indoors, on a floor plan.
+
+    ``indoor`` is the place on the plan as the client gave it: pixels from the top left corner as "down,right", down
+    being negative.
+    """
+
+    __tablename__ = "geo_device_location"
+
+    device_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), primary_key=True)
+    location_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("geo_location.id", ondelete="CASCADE"), index=True)
+    floor_plan_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("geo_floor_plan.id", ondelete="SET NULL"), index=True
+    )
+    indoor: Mapped[str | None] = mapped_column(String(64))
+
+
+class OrganizationGeoSettings(Base):
+    """What an organization wants of geography. Organizations without a row have the defaults."""
+
+    __tablename__ = "geo_organization_settings"
+
+    organization_id: Mapped[uuid.UUID] = mapped_column(
+        ForeignKey("organization.id", ondelete="CASCADE"), primary_key=True
+    )
+    estimated_location_enabled: Mapped[bool] = mapped_column(default=False)
