@@ -175,3 +175,16 @@ class AddressesChanged(Event):
     """Addresses that were taken are other ones than before, or belong to other subnets."""
 
     address_ids: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class IsWorkingChanged(Event):
+    """A connection to a device works, or has stopped working for the reason that is given.
+
+    The first success of a connection that was never tried is not told.
+    """
+
+    connection_id: uuid.UUID
+    device_id: uuid.UUID
+    is_working: bool
+    failure_reason: str

@@ -64,6 +64,16 @@ class Settings:
     """A registration may create a device that the operator did not create before."""
     shared_management_ip_space: bool = True
     """A management address belongs to one device of all organizations, not one in each."""
+    management_ip_only: bool = True
+    """Devices are connected to at their management address only, not at the one that they last called from."""
+    ssh_connect_timeout: float = 5.0
+    ssh_banner_timeout: float = 60.0
+    ssh_auth_timeout: float = 2.0
+    ssh_command_timeout: float = 30.0
+    """Seconds that a device may take to accept a connection, to say what it is, to check a password or key, and to run
+    a command."""
+    ssh_output_limit: int = 1024 * 1024
+    """Bytes that are kept of what a command prints."""
     page_size: int = 10
     max_page_size: int = 100
     max_body_size: int = 10 * 1024 * 1024

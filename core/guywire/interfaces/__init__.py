@@ -25,6 +25,7 @@ from guywire.interfaces.configurations import (
 from guywire.interfaces.connections import (
     CommandTimeout,
     ConnectionFailed,
+    ConnectionLimits,
     Connector,
     DeviceSession,
     ExecutionResult,
@@ -56,6 +57,7 @@ __all__ = [
     "ConfigBackend",
     "ConfigurationInvalid",
     "ConnectionFailed",
+    "ConnectionLimits",
     "Connector",
     "Credential",
     "DeviceSession",

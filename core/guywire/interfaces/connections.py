@@ -26,11 +26,32 @@ class HostKeyChanged(ConnectionFailed):
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How long (seconds) and how much a connection may take, as the settings ``guywire.ssh_*`` say."""
+
+    connect: float = 5.0
+    """for the TCP connection"""
+    banner: float = 60.0
+    """until the device has said who it is and proved it"""
+    authentication: float = 2.0
+    command: float = 30.0
+    """for a command that brings no limit of its own"""
+    output: int = 1024 * 1024
+    """bytes that are kept of what a command prints"""
+
+
+@dataclass(frozen=True, slots=True)
 class ExecutionResult:
-    """What a command left: its exit status (None: the device never told) and its output."""
+    """What a command left: its exit status (None: the device never told) and its output.
+
+    ``output`` is all that ``on_output`` heard, in the order of its arrival; ``errors`` the part of it that came from
+    the standard error. ``is_truncated``: it printed more than is kept.
+    """
 
     exit_status: int | None
     output: str
+    errors: str = ""
+    is_truncated: bool = False
 
 
 class DeviceSession(Protocol):
@@ -40,12 +61,16 @@ class DeviceSession(Protocol):
     def host_key(self) -> str | None:
         """The key that the device showed, as ``<type> <base64>``; None for connectors that know no such thing."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it may serve for another command."""
+
     def execute(
         self, command: str, *, timeout: float | None = None, on_output: Callable[[str], None] | None = None
     ) -> ExecutionResult:
         """Run one command line and wait for its end, at most ``timeout`` seconds (None: the connector's default).
 
-        ``on_output`` hears the output as it comes. Raises CommandTimeout, ConnectionFailed.
+        ``on_output`` hears the output as it comes, up to the limit. Raises CommandTimeout, ConnectionFailed.
         """
 
     def close(self) -> None:
@@ -58,15 +83,21 @@ class Connector(Protocol):
     id: ClassVar[str]
     label: ClassVar[str]
     schema: ClassVar[JSONObject]
-    """JSON Schema of the parameters of its credentials."""
+    """JSON Schema (draft 4) of the parameters of its credentials."""
+    secrets: ClassVar[frozenset[str]]
+    """Those parameters that are shown only to who may change them."""
+    executes: ClassVar[bool]
+    """Whether its sessions run commands, and so serve for pushes and for commands of operators."""
 
     def validate(self, params: Mapping[str, Any]) -> None:
         """What the schema cannot say, such as a key of an unknown kind. Raises ValueError with the message."""
 
-    def connect(self, address: str, params: Mapping[str, Any], host_key: str | None) -> DeviceSession:
+    def connect(
+        self, address: str, params: Mapping[str, Any], host_key: str | None, limits: ConnectionLimits
+    ) -> DeviceSession:
         """Open a connection to ``address``. ``host_key`` is the pinned key, None before the first connection.
 
-        Raises ConnectionFailed, HostKeyChanged.
+        Raises ConnectionFailed, HostKeyChanged; never later than ``limits`` allow.
         """
 
 
