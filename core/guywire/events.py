@@ -47,6 +47,13 @@ class DeviceDeactivated(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DevicePolled(Event):
+    """A device polled whose poll somebody awaited (``guywire.services.status.await_polls``)."""
+
+    device_id: uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceGroupChanged(Event):
     """An operator moved a device to another group, into one or out of one."""
 

@@ -22,7 +22,7 @@ from guywire.controller.poll import Poll, answer, poll_of, refusal_of
 from guywire.controller.reader import DatabaseReader
 from guywire.db import reading, writing
 from guywire.errors import Overloaded
-from guywire.events import ConfigStatusChanged
+from guywire.events import ConfigStatusChanged, DevicePolled
 from guywire.models import Config, Device, Organization
 from guywire.plugin import inform
 from guywire.runtime import Runtime
@@ -88,7 +88,9 @@ def _poll(request: Request) -> Response:
 
 
 def _bring_up_to_date(runtime: Runtime, poll: Poll, now: Any) -> None:
-    """Render what is stale, then write down where the device called from and what it is about to be given."""
+    """Render what is stale, then write down where the device called from and what it is about to be given, and tell
+    who waits for its poll.
+    """
     with writing(runtime.session_factory) as session:
         device = _device(session, poll.device_id)
         if device is None or device.config is None:
@@ -101,6 +103,11 @@ def _bring_up_to_date(runtime: Runtime, poll: Poll, now: Any) -> None:
 
 
 def _record_poll(session: Session, runtime: Runtime, device: Device, config: Config, poll: Poll, now: Any) -> None:
+    if config.state.poll_awaited:
+        # Taken back first: whoever hears of the poll may await the next one.
+        config.state.poll_awaited = False
+        session.flush()
+        inform(session, DevicePolled(device.id))
     if (device.last_ip, device.management_ip) != (poll.address, poll.management_ip):
         shared_space = runtime.settings.shared_management_ip_space
         devices.record_addresses(session, device, poll.address, poll.management_ip, shared_space=shared_space)

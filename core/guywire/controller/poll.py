@@ -78,7 +78,8 @@ class PollRow(Protocol):
     management_ip: str | None
     is_active: bool
     checksum: str | None
-    is_stale: bool
+    look_closer: bool
+    """something has to be rendered, or somebody told, before there is an answer"""
     lifecycle: str
     name: str
     served_checksum: str | None
@@ -126,7 +127,7 @@ def answer(reader: PollReader, poll: Poll) -> Answer | None:
     refusal = refusal_of(row, poll.key)
     if refusal is not None:
         return refusal
-    if row.is_stale or row.checksum is None:
+    if row.look_closer or row.checksum is None:
         return None
     if poll.has_moved(row.last_ip, row.management_ip):
         return None

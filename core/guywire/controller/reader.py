@@ -26,7 +26,7 @@ class ChecksumRow(NamedTuple):
     management_ip: str | None
     is_active: bool
     checksum: str | None
-    is_stale: bool
+    look_closer: bool
     lifecycle: str
 
 
@@ -38,7 +38,7 @@ class DownloadRow(NamedTuple):
     management_ip: str | None
     is_active: bool
     checksum: str | None
-    is_stale: bool
+    look_closer: bool
     lifecycle: str
     name: str
     served_checksum: str | None
@@ -54,7 +54,10 @@ _CHECKSUM = (
         Device.management_ip,
         Organization.is_active,
         ConfigState.checksum,
-        (ConfigState.inputs_version != ConfigState.rendered_version).label("is_stale"),
+        # One column for all reasons: the router that polls in vain, as nearly all do, pays for none of them.
+        sa.or_(ConfigState.inputs_version != ConfigState.rendered_version, ConfigState.poll_awaited).label(
+            "look_closer"
+        ),
         ConfigState.lifecycle,
     )
     .select_from(Device)

@@ -46,7 +46,8 @@ class ConfigState(Base):
     one that was rendered last. They differ: the configuration is stale. ``checksum`` and ``generation`` say what the
     device should have, ``served_*`` what it was given last, ``reported_*`` what it said about it. ``overtaken``: since
     that report the device has been given something else. ``status`` is a copy of what
-    ``guywire.services.status.status_of`` says, for lists and filters.
+    ``guywire.services.status.status_of`` says, for lists and filters. ``poll_awaited``: somebody wants to hear of the
+    device's next poll.
     """
 
     __tablename__ = "config_state"
@@ -88,6 +89,7 @@ class ConfigState(Base):
     lifecycle: Mapped[str] = text(16, default="active")
     status: Mapped[str] = text(16, default="modified")
     last_poll: Mapped[datetime | None]
+    poll_awaited: Mapped[bool] = mapped_column(default=False)
 
 
 class ConfigArchive(Base):

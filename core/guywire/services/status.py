@@ -213,6 +213,19 @@ def raise_inputs_version(session: Session, config_ids: Any) -> int:
     return cast("sa.CursorResult[Any]", marked).rowcount
 
 
+def await_polls(session: Session, device_ids: Any) -> None:
+    """Have the next poll of each device announced by ``guywire.events.DevicePolled``, once.
+
+    ``device_ids`` is a SELECT of their ids (or a list). Devices without configuration do not poll.
+    """
+    session.execute(
+        sa.update(ConfigState)
+        .where(ConfigState.config_id.in_(locked_states(ConfigState.device_id.in_(device_ids))))
+        .values(poll_awaited=True)
+        .execution_options(synchronize_session=False)
+    )
+
+
 def locked_states(condition: Any) -> Any:
     """SELECT of the ids of states, which locks them. Always in this order: else two of us could wait for each other."""
     return sa.select(ConfigState.config_id).where(condition).order_by(ConfigState.config_id).with_for_update()
