@@ -654,6 +654,7 @@ def test_every_hook_is_described_in_code_and_documentation_and_used():
     assert HOOKS
     assert sorted(documented()) == HOOKS
     host = PluginHost()
+    in_tree_plugins = [*dict(BUILTIN).values(), *(entry.load() for entry in entry_points(group="guywire"))]
     for name in HOOKS:
         assert len(getattr(hookspecs, name).__doc__) > 40, name
         text = documented()[name]
@@ -661,7 +662,7 @@ def test_every_hook_is_described_in_code_and_documentation_and_used():
             assert word in text, (name, word)
         for argument in getattr(host.hook, name).spec.argnames:
             assert f"`{argument}`" in text, (name, argument)
-        in_tree = any(hasattr(module, name) for _, module in BUILTIN)
+        in_tree = any(hasattr(module, name) for module in in_tree_plugins)
         assert in_tree or name in vars(Stranger) or hasattr(tunnel_plugin, name), name
 
 
@@ -714,6 +715,10 @@ def test_every_example_of_the_documentation_does_what_it_says(example_app, admin
     rope = client.post("vpn/", rope)
     tie = {"name": "tie", "organization": organization, "type": "vpn", "vpn": rope["id"], "backend": "lamp.Lamp"}
     client.patch(path, {"config": {"templates": [client.post("template/", tie)["id"]]}})
+    blink = runtime.registry.command_types["blink"]
+    assert blink.build({"text": "o'clock", "code": "9"}) == """lamp --blink 'o'"'"'clock' --code 9"""
+    with pytest.raises(ValueError, match="in pairs"):
+        blink.check({"text": "one", "code": "9"})
     archive = client.request("GET", f"vpn/{rope['id']}/configuration/").body
     assert files_of(archive) == {"rope.conf": (0o644, b"tied 1\n")}
     assert client.get(f"cert/{device['name']}/group/", org="org1") == group
