@@ -98,13 +98,17 @@ class Settings:
     log_format: str = "console"
     """``console`` for people, ``json`` for machines."""
     log_level: str = "INFO"
+    of_plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """What the ini says of plugins, as text: ``guywire.lamp.colour = red`` is ``{"lamp": {"colour": "red"}}``. Each
+    plugin reads its own, and refuses what it does not understand with SettingInvalid."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Settings:
         """Read the settings from the keys of a paste section. Raises SettingInvalid and names the key."""
         environ = os.environ if environ is None else environ
-        known = {_ini_key(f.name): f for f in fields(cls)}
-        given: dict[str, Any] = {}
+        known = {_ini_key(f.name): f for f in fields(cls) if f.name != "of_plugins"}
+        of_plugins: dict[str, dict[str, str]] = {}
+        given: dict[str, Any] = {"of_plugins": of_plugins}
         for key, text in values.items():
             if key in known:
                 name = known[key].name
@@ -112,6 +116,9 @@ class Settings:
             elif key.startswith("guywire.") and "." not in key.removeprefix("guywire."):
                 guess = get_close_matches(key, known, n=1)
                 raise SettingInvalid(f"{key}: no such setting" + (f"; did you mean {guess[0]}?" if guess else ""))
+            elif key.startswith("guywire."):
+                _, plugin, name = key.split(".", 2)
+                of_plugins.setdefault(plugin, {})[name] = text.strip()
         if url := environ.get("GUYWIRE_SQLALCHEMY_URL"):
             given["sqlalchemy_url"] = url
         if folder := environ.get("GUYWIRE_DATA_DIR"):
