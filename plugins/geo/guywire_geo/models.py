@@ -76,7 +76,7 @@ class FloorPlan(Identified, Dated, Base):
     height: Mapped[int]
 
 
-class DeviceLocation(Dated, Base):
+class DeviceLocation(Identified, Dated, Base):
     """Where a device is: at a location and, indoors, on a floor plan.
 
     ``indoor`` is the place on the plan as the client gave it: pixels from the top left corner as "down,right", down
@@ -85,7 +85,7 @@ class DeviceLocation(Dated, Base):
 
     __tablename__ = "geo_device_location"
 
-    device_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), primary_key=True)
+    device_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), unique=True)
     location_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("geo_location.id", ondelete="CASCADE"), index=True)
     floor_plan_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("geo_floor_plan.id", ondelete="SET NULL"), index=True

@@ -67,6 +67,7 @@ def upgrade() -> None:
     op.create_table(
         "geo_device_location",
         sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
         sa.Column("location_id", sa.Uuid(), nullable=False),
@@ -87,7 +88,8 @@ def upgrade() -> None:
             name=op.f("fk_geo_device_location_floor_plan_id_geo_floor_plan"),
             ondelete="SET NULL",
         ),
-        sa.PrimaryKeyConstraint("device_id", name=op.f("pk_geo_device_location")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_geo_device_location")),
+        sa.UniqueConstraint("device_id", name=op.f("uq_geo_device_location_device_id")),
     )
     op.create_index(op.f("ix_geo_device_location_location_id"), "geo_device_location", ["location_id"])
     op.create_index(op.f("ix_geo_device_location_floor_plan_id"), "geo_device_location", ["floor_plan_id"])
