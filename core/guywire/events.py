@@ -54,6 +54,13 @@ class DevicePolled(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class DevicesDeleting(Event):
+    """Devices are about to be deleted. (Those of an organization that is deleted go without being named.)"""
+
+    device_ids: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceGroupChanged(Event):
     """An operator moved a device to another group, into one or out of one."""
 

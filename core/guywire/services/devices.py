@@ -14,7 +14,14 @@ from ipaddress import ip_address
 import sqlalchemy as sa
 from sqlalchemy.orm import Session
 
-from guywire.events import ConfigsCreated, ConfigStatusChanged, DeviceActivated, DeviceDeactivated, Event
+from guywire.events import (
+    ConfigsCreated,
+    ConfigStatusChanged,
+    DeviceActivated,
+    DeviceDeactivated,
+    DevicesDeleting,
+    Event,
+)
 from guywire.interfaces import JSONObject
 from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings, VpnClient
 from guywire.plugin import inform, notify
@@ -140,6 +147,7 @@ def delete(session: Session, registry: Registry, device: Device, now: datetime) 
     """Remove a device; what it had as a client of VPN servers is revoked and freed."""
     if device.config is not None:
         vpn_clients.release(session, registry, VpnClient.config_id == device.config.id, now)
+    notify(session, DevicesDeleting((device.id,)))
     session.delete(device)
 
 
