@@ -19,12 +19,22 @@ GEOMETRY_SCHEMA = {
 """JSON Schema of a GeoJSON geometry."""
 
 
+PLACED = sa.text("device_count > 0")
+"""SQL: the locations that have devices. As a text, because a database that does not see the number cannot use the
+indexes that hold only these."""
+
+
+def _placed(name: str, *columns: str) -> sa.Index:
+    return sa.Index(name, *columns, sqlite_where=PLACED, postgresql_where=PLACED)
+
+
 class Location(Identified, Dated, Base):
     """A place: a mast, a building with floor plans (``type`` indoor), or whatever a mobile device is in.
 
     ``geometry`` is GeoJSON, longitude first, in degrees of WGS 84; only places of mobile devices may lack it.
     ``longitude`` and ``latitude`` are its representative point (the middle of its bounding box), which lists of what
-    lies within bounds search by.
+    lies within bounds search by. ``cell`` (where that is in ``guywire_geo.services.grid``) and ``device_count`` are
+    kept by ``guywire_geo.services.points``: the map looks for what has devices, and counts it by cells.
     """
 
     __tablename__ = "geo_location"
@@ -33,7 +43,8 @@ class Location(Identified, Dated, Base):
         sa.UniqueConstraint("id", "organization_id"),
         sa.Index("ix_geo_location_created_id", "created", "id"),
         sa.Index("ix_geo_location_organization_id_created_id", "organization_id", "created", "id"),
-        sa.Index("ix_geo_location_longitude_latitude", "longitude", "latitude"),
+        _placed("ix_geo_location_bounds", "longitude", "latitude", "organization_id", "created", "id"),
+        _placed("ix_geo_location_cell", "cell", "longitude", "latitude", "organization_id", "type", "is_mobile"),
     )
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
@@ -44,6 +55,8 @@ class Location(Identified, Dated, Base):
     geometry: Mapped[Any | None] = mapped_column(OrderedJSON, info={"json_schema": GEOMETRY_SCHEMA})
     longitude: Mapped[float | None] = mapped_column(sa.Double)
     latitude: Mapped[float | None] = mapped_column(sa.Double)
+    cell: Mapped[int | None] = mapped_column(sa.BigInteger)
+    device_count: Mapped[int] = mapped_column(default=0)
     is_estimated: Mapped[bool] = mapped_column(default=False)
 
 
@@ -84,6 +97,7 @@ class DeviceLocation(Identified, Dated, Base):
     """
 
     __tablename__ = "geo_device_location"
+    __table_args__ = (sa.Index("ix_geo_device_location_status_cell", "status", "cell", "organization_id"),)
 
     device_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), unique=True)
     location_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("geo_location.id", ondelete="CASCADE"), index=True)
@@ -91,6 +105,27 @@ class DeviceLocation(Identified, Dated, Base):
         ForeignKey("geo_floor_plan.id", ondelete="SET NULL"), index=True
     )
     indoor: Mapped[str | None] = mapped_column(String(64))
+    # Copies for counting by cells, kept by ``guywire_geo.services.points``: of the location, and of the status as it
+    # was when it last changed ("": the device has no configuration).
+    organization_id: Mapped[uuid.UUID | None]
+    cell: Mapped[int | None] = mapped_column(sa.BigInteger)
+    status: Mapped[str] = text(16)
+
+
+class LocationChange(Base):
+    """A line of the log of what the map shows: something is new or other about a location, or it is gone.
+
+    ``location_id`` None: more changed than was written down. ``transaction`` is PostgreSQL's number of the transaction
+    that wrote the line, because lines are not committed in the order of their ids there.
+    """
+
+    __tablename__ = "geo_change"
+    __table_args__ = (sa.Index("ix_geo_change_transaction", "transaction"),)
+
+    id: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)
+    transaction: Mapped[int | None] = mapped_column(sa.BigInteger)
+    location_id: Mapped[uuid.UUID | None]
+    organization_id: Mapped[uuid.UUID | None]
 
 
 class OrganizationGeoSettings(Base):

@@ -8,6 +8,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+_PLACED = sa.text("device_count > 0")
+
 
 def upgrade() -> None:
     """All tables."""
@@ -24,6 +26,8 @@ def upgrade() -> None:
         sa.Column("geometry", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("longitude", sa.Double(), nullable=True),
         sa.Column("latitude", sa.Double(), nullable=True),
+        sa.Column("cell", sa.BigInteger(), nullable=True),
+        sa.Column("device_count", sa.Integer(), nullable=False),
         sa.Column("is_estimated", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"],
@@ -36,7 +40,11 @@ def upgrade() -> None:
     )
     op.create_index("ix_geo_location_created_id", "geo_location", ["created", "id"])
     op.create_index("ix_geo_location_organization_id_created_id", "geo_location", ["organization_id", "created", "id"])
-    op.create_index("ix_geo_location_longitude_latitude", "geo_location", ["longitude", "latitude"])
+    for name, columns in (
+        ("ix_geo_location_bounds", ["longitude", "latitude", "organization_id", "created", "id"]),
+        ("ix_geo_location_cell", ["cell", "longitude", "latitude", "organization_id", "type", "is_mobile"]),
+    ):
+        op.create_index(name, "geo_location", columns, sqlite_where=_PLACED, postgresql_where=_PLACED)
     op.create_table(
         "geo_floor_plan",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -73,6 +81,9 @@ def upgrade() -> None:
         sa.Column("location_id", sa.Uuid(), nullable=False),
         sa.Column("floor_plan_id", sa.Uuid(), nullable=True),
         sa.Column("indoor", sa.String(length=64), nullable=True),
+        sa.Column("organization_id", sa.Uuid(), nullable=True),
+        sa.Column("cell", sa.BigInteger(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(
             ["device_id"], ["device.id"], name=op.f("fk_geo_device_location_device_id_device"), ondelete="CASCADE"
         ),
@@ -93,6 +104,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_geo_device_location_location_id"), "geo_device_location", ["location_id"])
     op.create_index(op.f("ix_geo_device_location_floor_plan_id"), "geo_device_location", ["floor_plan_id"])
+    op.create_index("ix_geo_device_location_status_cell", "geo_device_location", ["status", "cell", "organization_id"])
+    op.create_table(
+        "geo_change",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("transaction", sa.BigInteger(), nullable=True),
+        sa.Column("location_id", sa.Uuid(), nullable=True),
+        sa.Column("organization_id", sa.Uuid(), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_geo_change")),
+    )
+    op.create_index("ix_geo_change_transaction", "geo_change", ["transaction"])
     op.create_table(
         "geo_organization_settings",
         sa.Column("organization_id", sa.Uuid(), nullable=False),
