@@ -74,6 +74,11 @@ class Settings:
     a command."""
     ssh_output_limit: int = 1024 * 1024
     """Bytes that are kept of what a command prints."""
+    command_retention: int = 0
+    """Seconds for which commands are kept after their end; 0: for ever."""
+    organization_commands: JSONObject = field(default_factory=lambda: {"__all__": "*"})
+    """Types of commands that organizations may use: a JSON object from an organization's id to a list of types, or to
+    ``"*"`` for all. What it says of one organization replaces what it says of ``__all__``."""
     page_size: int = 10
     max_page_size: int = 100
     max_body_size: int = 10 * 1024 * 1024
@@ -130,6 +135,7 @@ class Settings:
             given["http_port"] = _integer("GUYWIRE_HTTP_PORT", port)
         settings = cls(**given)
         _check_common_name_format(settings.common_name_format)
+        _check_organization_commands(settings.organization_commands)
         if not _FOLDER.fullmatch(settings.cert_path):
             raise SettingInvalid(
                 f"guywire.cert_path: {settings.cert_path!r} is not an absolute path of plain characters"
@@ -140,6 +146,14 @@ class Settings:
         if settings.log_format not in ("console", "json"):
             raise SettingInvalid(f"guywire.log_format: {settings.log_format!r} is neither 'console' nor 'json'")
         return settings
+
+
+def _check_organization_commands(allowed: JSONObject) -> None:
+    for organization, types in allowed.items():
+        if types != "*" and not (isinstance(types, list) and all(isinstance(each, str) for each in types)):
+            raise SettingInvalid(
+                f'guywire.organization_commands: {organization} has {types!r}, which is neither a list of types nor "*"'
+            )
 
 
 def _check_common_name_format(text: str) -> None:

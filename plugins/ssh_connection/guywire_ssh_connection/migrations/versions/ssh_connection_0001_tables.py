@@ -104,3 +104,98 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("device_id", name=op.f("pk_ssh_connection_device_visit")),
     )
+    _create_commands()
+
+
+def _create_commands() -> None:
+    op.create_table(
+        "ssh_connection_organization_commands",
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("types", sa.JSON(), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.id"],
+            name=op.f("fk_ssh_connection_organization_commands_organization_id_organization"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("organization_id", name=op.f("pk_ssh_connection_organization_commands")),
+    )
+    op.create_table(
+        "ssh_connection_batch",
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("label", sa.String(length=100), nullable=False),
+        sa.Column("input", sa.JSON(), nullable=True),
+        sa.Column("input_text", sa.Text(), nullable=False),
+        sa.Column("notes", sa.Text(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("parallel", sa.Integer(), nullable=False),
+        sa.Column("rate", sa.Integer(), nullable=False),
+        sa.Column("abort_percentage", sa.Integer(), nullable=True),
+        sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("skipped", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.id"],
+            name=op.f("fk_ssh_connection_batch_organization_id_organization"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ssh_connection_batch")),
+    )
+    op.create_index(
+        "ix_ssh_connection_batch_organization_id_created", "ssh_connection_batch", ["organization_id", "created"]
+    )
+    op.create_index("ix_ssh_connection_batch_status", "ssh_connection_batch", ["status"])
+    op.create_table(
+        "ssh_connection_command",
+        sa.Column("number", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("id", sa.Uuid(), nullable=False),
+        sa.Column("created", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("connection_id", sa.Uuid(), nullable=True),
+        sa.Column("batch_id", sa.Uuid(), nullable=True),
+        sa.Column("type", sa.String(length=16), nullable=False),
+        sa.Column("label", sa.String(length=100), nullable=False),
+        sa.Column("input", sa.JSON(), nullable=True),
+        sa.Column("input_text", sa.Text(), nullable=False),
+        sa.Column("secret", sa.LargeBinary(), nullable=True),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("hold", sa.String(length=8), nullable=False),
+        sa.Column("released", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("started", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("output", sa.Text(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["device_id"], ["device.id"], name=op.f("fk_ssh_connection_command_device_id_device"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["connection_id"],
+            ["ssh_connection_device_connection.id"],
+            name=op.f("fk_ssh_connection_command_connection_id_ssh_connection_device_connection"),
+            ondelete="SET NULL",
+        ),
+        sa.ForeignKeyConstraint(
+            ["batch_id"],
+            ["ssh_connection_batch.id"],
+            name=op.f("fk_ssh_connection_command_batch_id_ssh_connection_batch"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_ssh_connection_command")),
+        sa.UniqueConstraint("id", name=op.f("uq_ssh_connection_command_id")),
+    )
+    waiting = sa.text("status = 'in-progress'")
+    for name, columns, options in (
+        ("ix_ssh_connection_command_device_id_number", ["device_id", "number"], {}),
+        ("ix_ssh_connection_command_batch_id_number", ["batch_id", "number"], {}),
+        ("ix_ssh_connection_command_connection_id", ["connection_id"], {}),
+        ("ix_ssh_connection_command_modified", ["modified"], {}),
+        (
+            "ix_ssh_connection_command_waiting",
+            ["device_id", "hold"],
+            {"sqlite_where": waiting, "postgresql_where": waiting},
+        ),
+    ):
+        op.create_index(name, "ssh_connection_command", columns, **options)

@@ -1,0 +1,72 @@
+"""What operators give with a command: whether it is right, and how it is shown without its secrets."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from guywire.errors import Invalid
+from guywire.interfaces import CommandType
+from guywire.interfaces.commands import CommandInput
+from guywire.plugin import PluginError
+from guywire.registry import Registry
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import SchemaError, best_match
+
+MASK = "********"
+_MAX_NAME = 16
+
+
+def check_types(registry: Registry) -> None:
+    """Whether the registered types can be used. Raises PluginError."""
+    for type in registry.command_types.values():
+        if len(type.name) > _MAX_NAME:
+            raise PluginError(f"the command type {type.name!r} has a name of more than {_MAX_NAME} characters")
+        try:
+            Draft4Validator.check_schema(type.schema)
+        except SchemaError as error:
+            raise PluginError(f"the command type {type.name!r} has no JSON Schema: {error.message}") from None
+
+
+def validated(type: CommandType, value: Any) -> CommandInput:
+    """The input of a command. Raises Invalid."""
+    error = best_match(Draft4Validator(type.schema).iter_errors(value))
+    if error is not None:
+        raise Invalid({"input": [error.message]})
+    if any("\0" in text for text in _texts(value)):
+        raise Invalid({"input": ["Null characters are not allowed."]})
+    try:
+        type.check(value)
+    except ValueError as refused:
+        raise Invalid({"input": [str(refused)]}) from None
+    given: CommandInput = value
+    return given
+
+
+def without_secrets(type: CommandType, input: CommandInput) -> dict[str, Any] | None:
+    """The input as it may be shown."""
+    if input is None:
+        return None
+    return {name: MASK if name in type.secret else value for name, value in input.items()}
+
+
+def as_text(type: CommandType, input: CommandInput) -> str:
+    """The input as people read it: the command line of a custom command, the values of others."""
+    if input is None:
+        return ""
+    return MASK if type.secret & input.keys() else ", ".join(map(str, input.values()))
+
+
+def secrets_of(type: CommandType, input: CommandInput) -> list[str]:
+    """The texts that nobody may see, the longest first."""
+    if input is None:
+        return []
+    found = {text for name in type.secret for text in _texts(input.get(name)) if text}
+    return sorted(found, key=len, reverse=True)
+
+
+def _texts(value: Any) -> list[str]:
+    if isinstance(value, dict):
+        return [text for pair in value.items() for each in pair for text in _texts(each)]
+    if isinstance(value, list):
+        return [text for each in value for text in _texts(each)]
+    return [value] if isinstance(value, str) else []

@@ -1,0 +1,144 @@
+"""Commands of devices: made, waiting, ended."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+import sqlalchemy as sa
+from guywire.db import reading, writing
+from guywire.events import Event
+from guywire.interfaces import CommandType, Job
+from guywire.interfaces.commands import CommandInput
+from guywire.jobs import JobQueue, Priority
+from guywire.plugin import notify
+from guywire.runtime import Runtime
+from guywire.services.status import storable
+from sqlalchemy.orm import Session
+
+from guywire_ssh_connection.command_models import FAILED, IN_PROGRESS, Batch, Command
+from guywire_ssh_connection.services.command_input import as_text, without_secrets
+
+VISIT = "ssh_visit"
+"""The job that goes to one device and does what waits there."""
+
+_ROWS = 1000
+_PATIENCE = timedelta(seconds=30)
+"""How long a command waits before somebody sees to it that its device is visited: wake-ups may be lost."""
+
+
+@dataclass(frozen=True, slots=True)
+class CommandsWaiting(Event):
+    """Devices are to be visited, because commands wait for them."""
+
+    device_ids: tuple[uuid.UUID, ...]
+    priority: Priority
+
+
+def create(
+    session: Session,
+    type: CommandType,
+    input: CommandInput,
+    device_id: uuid.UUID,
+    connection_id: uuid.UUID | None,
+    now: datetime,
+) -> Command:
+    """A command for one device, to be run as soon as possible."""
+    values = described(type, input, now) | {"device_id": device_id, "connection_id": connection_id, "released": now}
+    command = Command(**values)
+    session.add(command)
+    session.flush()
+    notify(session, CommandsWaiting((device_id,), Priority.OPERATOR))
+    return command
+
+
+def described(type: CommandType, input: CommandInput, now: datetime) -> dict[str, Any]:
+    """The columns of a command that say what is to be done."""
+    return {
+        "type": type.name,
+        "label": type.label,
+        "input": without_secrets(type, input),
+        "input_text": as_text(type, input),
+        "secret": input if type.secret and input is not None else None,
+        "created": now,
+        "modified": now,
+    }
+
+
+def waits() -> Any:
+    """SQL: the commands that can be begun."""
+    return sa.and_(Command.status == IN_PROGRESS, Command.started.is_(None), Command.hold == "")
+
+
+def end(session: Session, condition: Any, status: str, output: Any, now: datetime, **values: Any) -> int:
+    """End the commands that have not ended yet, and forget their secrets. Returns how many.
+
+    ``output`` is SQL or a text.
+    """
+    if isinstance(output, str):
+        output = storable(output)
+    ended = session.execute(
+        sa.update(Command)
+        .where(Command.status == IN_PROGRESS, condition)
+        .values(status=status, output=output, secret=None, hold="", modified=now, **values)
+        .execution_options(synchronize_session=False)
+    )
+    return cast("sa.CursorResult[Any]", ended).rowcount
+
+
+def give_up(session: Session, condition: Any, reason: str, now: datetime) -> int:
+    """End commands that have not begun, and never will. Returns how many."""
+    return end(session, sa.and_(Command.started.is_(None), condition), FAILED, reason, now)
+
+
+def tell(event: Event, jobs: JobQueue) -> None:
+    """Have devices visited whose commands wait."""
+    if isinstance(event, CommandsWaiting):
+        visit(jobs, event.device_ids, event.priority)
+
+
+def visit(jobs: JobQueue, device_ids: Iterable[uuid.UUID], priority: Priority) -> None:
+    """Have devices visited."""
+    jobs.enqueue_many(VISIT, [{"device_id": str(id)} for id in device_ids], priority=priority)
+
+
+def visit_forgotten(runtime: Runtime) -> None:
+    """Have those devices visited whose commands have waited for a while, or were begun by a worker that is gone."""
+    late = Command.modified < runtime.clock() - _PATIENCE
+    query = sa.select(Command.device_id, sa.func.max(sa.case((Command.batch_id.is_(None), 1), else_=0)))
+    query = query.where(Command.status == IN_PROGRESS, Command.hold == "", late).group_by(Command.device_id)
+    with reading(runtime.session_factory) as session:
+        found = session.execute(query).all()
+    for priority, is_single in ((Priority.OPERATOR, 1), (Priority.BULK, 0)):
+        if ids := [id for id, single in found if single == is_single]:
+            visit(runtime.queue, ids, priority)
+
+
+def delete_old(runtime: Runtime) -> None:
+    """Delete what ended longer ago than commands are kept."""
+    if not runtime.settings.command_retention:
+        return
+    limit = runtime.clock() - timedelta(seconds=runtime.settings.command_retention)
+    # In this order: a batch goes when its commands are gone, or the rest of it would be gone at once.
+    commands = sa.select(Command.id).where(Command.status != IN_PROGRESS, Command.modified < limit)
+    has_commands = sa.exists().where(Command.batch_id == Batch.id)
+    batches = sa.select(Batch.id).where(Batch.status != IN_PROGRESS, Batch.modified < limit, ~has_commands)
+    for model, old in ((Command, commands), (Batch, batches)):
+        while _delete(runtime, model, old.limit(_ROWS)):
+            pass
+
+
+def _delete(runtime: Runtime, model: Any, ids: Any) -> Sequence[Any]:
+    with writing(runtime.session_factory) as session:
+        found = session.scalars(ids).all()
+        session.execute(sa.delete(model).where(model.id.in_(found)).execution_options(synchronize_session=False))
+    return found if len(found) == _ROWS else ()
+
+
+JOBS = (
+    Job("ssh_forgotten_commands", visit_forgotten, every=_PATIENCE.total_seconds()),
+    Job("ssh_old_commands", delete_old, every=3600.0),
+)

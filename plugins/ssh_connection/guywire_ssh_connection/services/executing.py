@@ -1,0 +1,226 @@
+"""Runs the commands of one device, one after the other and each at most once."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from datetime import datetime, timedelta
+from typing import Any
+
+import sqlalchemy as sa
+from guywire.db import is_conflict, is_overload, reading, writing
+from guywire.interfaces import CommandTimeout, CommandType, ConnectionFailed, DeviceSession, ExecutionResult
+from guywire.jobs import Priority
+from guywire.models import ConfigState, Device
+from guywire.runtime import Runtime
+from guywire.services.status import await_polls, storable
+
+from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Command
+from guywire_ssh_connection.services import commands
+from guywire_ssh_connection.services.command_input import MASK, secrets_of
+from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
+
+log = logging.getLogger(__name__)
+
+ADVANCE = "ssh_batch"
+"""The job that lets the next devices of a batch have their turn."""
+
+UNKNOWN = "The worker ended while the command ran: the outcome is unknown, and it will not be run again.\n"
+SILENT = "The device hung up before it told an exit status: whether the command was finished is unknown.\n"
+
+_EVERY = timedelta(seconds=1)
+_ATTEMPTS = 20
+
+
+def run_next(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> bool:
+    """Run the oldest command that waits for a device, and say whether there was one.
+
+    To be called by one who has the device for himself: a command that began and has not ended is somebody's who is
+    gone, so it is ended here and never repeated.
+    """
+    with reading(runtime.session_factory) as session:
+        in_progress = Command.device_id == device_id, Command.status == IN_PROGRESS
+        if session.scalar(sa.select(Command.number).where(*in_progress, Command.started.is_not(None)).limit(1)):
+            session.rollback()
+            _end_abandoned(runtime, device_id)
+        query = sa.select(Command).where(Command.device_id == device_id, commands.waits())
+        command = session.scalars(query.order_by(Command.number).limit(1)).first()
+        if command is None:
+            return False
+        is_deactivated = session.scalar(sa.select(Device.is_deactivated).where(Device.id == device_id))
+    type = runtime.registry.command_types.get(command.type)
+    if is_deactivated:
+        _give_up(runtime, command, DEVICE_DEACTIVATED)
+    elif type is None:
+        _give_up(runtime, command, f'No plugin knows commands of the type "{command.type}" any more.')
+    else:
+        _connect_and_run(runtime, command, type, open)
+    return True
+
+
+def _connect_and_run(runtime: Runtime, command: Command, type: CommandType, open: Opener) -> None:
+    try:
+        opened = open(command.connection_id)
+    except ConnectionFailed as error:
+        _unreachable(runtime, command, str(error))
+        return
+    except Exception as error:  # whatever a connector of a stranger raises
+        log.exception("command %s: no connection", command.id)
+        _give_up(runtime, command, f"Internal system error: {error}")
+        return
+    if _claim(runtime, command, opened.connection_id):
+        status, output = _run(runtime, command, type, opened.session)
+        _finish(runtime, command, Command.number == command.number, status, output)
+
+
+def _claim(runtime: Runtime, command: Command, connection_id: uuid.UUID) -> bool:
+    """Write down that the command begins, unless it was cancelled, or the device deactivated, meanwhile."""
+    is_active = sa.exists().where(Device.id == Command.device_id, ~Device.is_deactivated)
+    now = runtime.clock()
+    with writing(runtime.session_factory) as session:
+        claimed = session.execute(
+            sa.update(Command)
+            .where(Command.number == command.number, commands.waits(), is_active)
+            .values(started=now, modified=now, connection_id=connection_id)
+            .returning(Command.number)
+            .execution_options(synchronize_session=False)
+        )
+        return claimed.first() is not None
+
+
+def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceSession) -> tuple[str, str]:
+    """Run a command. Returns its status and its output."""
+    input = command.secret if command.secret is not None else command.input
+    secrets = secrets_of(type, input)
+    live = _LiveOutput(runtime, command.number)
+    try:
+        line = type.build(input)
+        # What comes in pieces cannot be searched for secrets.
+        result = session.execute(line, on_output=None if secrets else live.hear)
+    except CommandTimeout as error:
+        status, output = FAILED, live.with_line(f"The command took longer than expected: {error}")
+    except ConnectionFailed as error:
+        # It was not begun.
+        status, output = FAILED, str(error)
+    except Exception as error:  # noqa: BLE001 (whatever a type of a stranger raises)
+        # Not with its traceback: there may be secrets in what it was called with.
+        log.error("command %s failed: %s", command.id, _masked(repr(error), secrets))
+        status, output = FAILED, live.with_line(f"Internal system error: {error}")
+    else:
+        live.complete(result)
+        if result.exit_status == 0:
+            status, output = SUCCESS, _with_newline(live.text)
+        elif result.exit_status is not None:
+            name = type.label if secrets else line
+            report = f'Command "{name}" returned non-zero exit code: {result.exit_status}'
+            status, output = FAILED, live.with_line(report)
+        else:
+            dropped = type.drops_connection
+            status, output = (SUCCESS, live.text) if dropped else (FAILED, live.with_line(SILENT))
+    return status, _masked(output, secrets)
+
+
+class _LiveOutput:
+    """What a command has printed so far; now and then it is written down, for those who watch.
+
+    What was written down never changes afterwards, it only grows: that is what readers' cursors rely on.
+    """
+
+    def __init__(self, runtime: Runtime, number: int) -> None:
+        self.text = ""
+        self._runtime = runtime
+        self._number = number
+        self._limit = runtime.settings.ssh_output_limit
+        self._written: datetime = runtime.clock()
+
+    def hear(self, text: str) -> None:
+        """More output has come."""
+        if len(self.text) < self._limit:
+            self.text += storable(text)[: self._limit - len(self.text)]
+        now = self._runtime.clock()
+        if now - self._written >= _EVERY:
+            self._written = now
+            self._write()
+
+    def complete(self, result: ExecutionResult) -> None:
+        """All of it is there."""
+        output = storable(result.output)
+        if result.is_truncated or len(output) > self._limit:
+            output = f"{output[: self._limit]}\n[The output is longer than {self._limit} bytes: the rest was not kept.]"
+        if output.startswith(self.text):
+            self.text = output
+
+    def with_line(self, line: str) -> str:
+        """The output, and a line that says how it ended."""
+        return _with_newline(self.text) + _with_newline(line)
+
+    def _write(self) -> None:
+        update = sa.update(Command).where(Command.number == self._number, Command.status == IN_PROGRESS)
+        try:
+            with writing(self._runtime.session_factory) as session:
+                session.execute(update.values(output=self.text).execution_options(synchronize_session=False))
+        except sa.exc.SQLAlchemyError as error:
+            if not is_overload(error) and not is_conflict(error):
+                raise
+
+
+def _unreachable(runtime: Runtime, command: Command, reason: str) -> None:
+    """A command alone has failed. One of a batch waits until the device polls, if it ever does."""
+    if command.batch_id is None or not _hold(runtime, command):
+        _give_up(runtime, command, reason)
+    else:
+        runtime.queue.enqueue(ADVANCE, priority=Priority.BULK, batch_id=str(command.batch_id))
+
+
+def _hold(runtime: Runtime, command: Command) -> bool:
+    """Let a command wait for its device. Returns whether that makes sense: without configuration nobody polls."""
+    with writing(runtime.session_factory) as session:
+        if session.scalar(sa.select(sa.exists().where(ConfigState.device_id == command.device_id))):
+            await_polls(session, [command.device_id])
+            session.execute(
+                sa.update(Command)
+                .where(Command.number == command.number, commands.waits())
+                .values(hold=DEVICE, modified=runtime.clock())
+                .execution_options(synchronize_session=False)
+            )
+            return True
+    return False
+
+
+def _end_abandoned(runtime: Runtime, device_id: uuid.UUID) -> None:
+    mine = sa.and_(Command.device_id == device_id, Command.started.is_not(None))
+    with reading(runtime.session_factory) as session:
+        found = session.scalars(sa.select(Command).where(mine, Command.status == IN_PROGRESS)).all()
+    for command in found:
+        log.warning("command %s: its worker is gone, its outcome is unknown", command.id)
+        _finish(runtime, command, sa.and_(mine, Command.number == command.number), FAILED, Command.output + UNKNOWN)
+
+
+def _give_up(runtime: Runtime, command: Command, reason: str) -> None:
+    _finish(runtime, command, sa.and_(Command.number == command.number, Command.started.is_(None)), FAILED, reason)
+
+
+def _finish(runtime: Runtime, command: Command, condition: Any, status: str, output: Any) -> None:
+    """End a command, however busy the database is: nobody will know later how it went."""
+    for attempt in range(_ATTEMPTS):
+        try:
+            with writing(runtime.session_factory) as session:
+                commands.end(session, condition, status, output, runtime.clock())
+            break
+        except sa.exc.SQLAlchemyError as error:
+            if attempt == _ATTEMPTS - 1 or not (is_overload(error) or is_conflict(error)):
+                raise
+            time.sleep(0.5)
+    if command.batch_id is not None:
+        runtime.queue.enqueue(ADVANCE, priority=Priority.BULK, batch_id=str(command.batch_id))
+
+
+def _masked(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, MASK)
+    return text
+
+
+def _with_newline(text: str) -> str:
+    return text if not text or text.endswith("\n") else f"{text}\n"
