@@ -7,13 +7,17 @@ import shutil
 import signal
 import socket
 import sqlite3
+import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from guywire.cli import supervisor as supervisor_module
 from guywire.cli import web
 from guywire.cli.supervisor import Backoff, Supervisor
 from guywire.settings import Settings
@@ -195,6 +199,41 @@ def test_pauses_grow_while_starts_fail_and_shrink_when_one_settles() -> None:
     backoff = Backoff()
     assert [backoff.after(1) for _ in range(8)] == [0.5, 1, 2, 4, 8, 16, 30, 30]
     assert backoff.after(3600) == 0.5
+
+
+def test_a_start_does_not_wait_for_what_is_forked_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked: list[int] = []
+
+    def fork() -> None:
+        pid = os.fork()
+        if pid == 0:
+            time.sleep(60)
+            os._exit(0)
+        forked.append(pid)
+
+    forking = threading.Thread(target=fork)
+    start = subprocess._fork_exec  # type: ignore[attr-defined]
+
+    def start_while_forking(*arguments: Any) -> Any:
+        if not forking.ident:
+            forking.start()
+            forking.join(0.2)
+        return start(*arguments)
+
+    monkeypatch.setattr(subprocess, "_fork_exec", start_while_forking)
+    monkeypatch.setattr(Backoff, "after", lambda self, lifetime: 0.0)
+    started: list[int] = []
+    supervisor = Supervisor(["true"])
+    monkeypatch.setattr(supervisor_module.log, "error", lambda *arguments: started.append(1))
+    supervisor.start()
+    try:
+        eventually(lambda: len(started) > 1, "another start")
+        assert forked
+    finally:
+        for pid in forked:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+        supervisor.stop()
 
 
 def test_a_process_that_does_not_stop_is_killed(tmp_path: Path) -> None:

@@ -185,10 +185,7 @@ def test_no_device_is_left_with_a_stale_checksum_when_everything_is_killed(serve
         assert fleet.poll() == before
 
 
-HANGS = pytest.mark.xfail(reason="a worker that is started while granian forks is never replaced (cli/supervisor.py)")
-
-
-@pytest.mark.parametrize("victims", [web_processes, pytest.param(workers, marks=HANGS)])
+@pytest.mark.parametrize("victims", [web_processes, workers])
 def test_who_is_killed_alone_is_replaced_and_the_work_goes_on(server: Server, fleet: Fleet, victims: Any) -> None:
     server.start()
     before = fleet.poll()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import threading
 import time
@@ -14,6 +15,12 @@ _SHORTEST = 0.5
 _LONGEST = 30.0
 _SETTLED = 60.0
 """A process that has run for so many seconds is in order: the next pause is short again."""
+
+_no_fork = threading.Lock()
+"""Held while a process is started. A process that another thread forks in that moment would keep subprocess's pipe
+open, on which the start waits: it would last as long as that process."""
+
+os.register_at_fork(before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release)
 
 
 class Backoff:
@@ -65,10 +72,11 @@ class Supervisor:
             with self._lock:
                 if self._stopping.is_set():
                     return
-                # A session of its own: Ctrl-C in the terminal is for us, we pass it on.
-                self._process = subprocess.Popen(  # noqa: S603 (the command is our own)
-                    self._command, start_new_session=True, stdin=subprocess.DEVNULL
-                )
+                with _no_fork:
+                    # A session of its own: Ctrl-C in the terminal is for us, we pass it on.
+                    self._process = subprocess.Popen(  # noqa: S603 (the command is our own)
+                        self._command, start_new_session=True, stdin=subprocess.DEVNULL
+                    )
             started = time.monotonic()
             code = self._process.wait()
             if self._stopping.is_set():
