@@ -131,6 +131,14 @@ def attach_host(factory: SessionFactory, host: PluginHost, jobs: JobQueue) -> No
     factory.configure(info={_HOST: (host, jobs)})
 
 
+def contributed(session: Session, hook_name: str) -> list[Any]:
+    """What the plugins contribute through a ``register_*`` hook, for one who hears of an event: there is no registry
+    where there is only a session.
+    """
+    host, _ = session.info[_HOST]
+    return [thing for _, thing in host.collect(hook_name)]
+
+
 def notify(session: Session, event: Event) -> None:
     """Tell the plugins of ``event`` now (a veto raises) and once more after the session's commit."""
     host, _ = session.info[_HOST]

@@ -245,19 +245,21 @@ ALL_METHODS = frozenset({"LIST", "POST", "GET", "PUT", "PATCH", "DELETE"})
 
 
 def register(
-    path: str, *, id_pattern: str = UUID_PATTERN, methods: frozenset[str] = ALL_METHODS
+    path: str, *, id_pattern: str = UUID_PATTERN, methods: frozenset[str] = ALL_METHODS, prefix: str = ""
 ) -> Callable[[ResourceType], ResourceType]:
     """Serve a resource: its list at ``path``, each object at ``path`` + id + "/". Found by ``config.scan``.
 
-    ``methods`` names those that there are; LIST is the GET of the list. The plugins of the application that scans may
+    ``methods`` names those that there are; LIST is the GET of the list. ``prefix`` begins the names of the services,
+    where that is not the kind, because the resource has a second path. The plugins of the application that scans may
     have fields of their own for it.
     """
 
     def services(resource: Any, registry: Registry) -> Iterator[APIService]:
         resource = extended(resource, registry.field_groups)
         resource.reader = PageReader(resource.shown, resource.model.id)
-        collection = service_of(resource, f"{resource.kind}_list", path, f"{resource.label} list")
-        detail = service_of(resource, f"{resource.kind}_detail", f"{path}{{id:{id_pattern}}}/", resource.label)
+        begin = prefix or resource.kind
+        collection = service_of(resource, f"{begin}_list", path, f"{resource.label} list")
+        detail = service_of(resource, f"{begin}_detail", f"{path}{{id:{id_pattern}}}/", resource.label)
         for method, name in _COLLECTION.items():
             if ("LIST" if method == "GET" else method) in methods:
                 add_method(collection, method, name, in_list=True)

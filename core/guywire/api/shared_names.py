@@ -12,10 +12,10 @@ from guywire.errors import NON_FIELD, Invalid
 _REASON = "Shared objects are visible to all organizations and must have unique names to avoid confusion."
 
 
-def require_unique_name(session: Session, row: Any, label: str) -> None:
+def require_unique_name(session: Session, row: Any, label: str, fields: str = "organization, name") -> None:
     """Whether no other row of the same model is in the way of the name of this one. Raises Invalid.
 
-    ``label`` is what messages call the object, in lower case.
+    ``label`` is what messages call the object, in lower case, ``fields`` what they call its fields.
     """
     model = type(row)
     with session.no_autoflush:
@@ -24,7 +24,7 @@ def require_unique_name(session: Session, row: Any, label: str) -> None:
         ).all()
     for organization_id in others:
         if organization_id == row.organization_id and organization_id is not None:
-            raise Invalid({NON_FIELD: ["The fields organization, name must make a unique set."]})
+            raise Invalid({NON_FIELD: [f"The fields {fields} must make a unique set."]})
         if organization_id is None:
             raise Invalid({"name": [f"There is already another shared {label} with this name. {_REASON}"]})
         if row.organization_id is None:

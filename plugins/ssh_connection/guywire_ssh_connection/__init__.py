@@ -7,15 +7,18 @@ from pathlib import Path
 
 from guywire import hookimpl
 from guywire.events import Event
-from guywire.interfaces import CommandType, Job, MigrationSource, PermissionSet
+from guywire.interfaces import CommandType, Connector, Job, MigrationSource, PermissionSet, UpdateStrategy
 from guywire.jobs import JobQueue
 from guywire.models import Base
 from pyramid.config import Configurator
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection import api, command_types, commanding, migrations, models
-from guywire_ssh_connection.services import batches
+from guywire_ssh_connection.connectors.snmp import AirOsSnmp, OpenWrtSnmp
+from guywire_ssh_connection.connectors.ssh import Ssh
+from guywire_ssh_connection.services import batches, pushing, spreading, visits
 from guywire_ssh_connection.services.command_input import check_types
+from guywire_ssh_connection.strategies import OpenWisp1, OpenWrt
 
 __all__ = ["models"]
 
@@ -39,6 +42,18 @@ def register_migrations() -> list[MigrationSource]:
 
 
 @hookimpl
+def register_connectors() -> list[Connector]:
+    """SSH; and SNMP, whose credentials can be stored."""
+    return [Ssh(), OpenWrtSnmp(), AirOsSnmp()]
+
+
+@hookimpl
+def register_update_strategies() -> list[UpdateStrategy]:
+    """The agent openwisp-config, and OpenWISP 1.x, which needs to be told nothing."""
+    return [OpenWrt(), OpenWisp1()]
+
+
+@hookimpl
 def register_command_types() -> Sequence[CommandType]:
     """The types of commands that the reference has."""
     return command_types.TYPES
@@ -46,19 +61,23 @@ def register_command_types() -> Sequence[CommandType]:
 
 @hookimpl
 def register_jobs() -> list[Job]:
-    """The work that commands make."""
-    return [*commanding.JOBS]
+    """Visits to devices, and what makes them necessary."""
+    return [*visits.JOBS, *pushing.JOBS, *spreading.JOBS, *commanding.JOBS]
 
 
 @hookimpl
 def on_event(session: Session, event: Event) -> None:
-    """Let commands go that wait for a device."""
+    """Note which devices should be visited, and give new ones the credentials that are for all."""
+    pushing.hear(session, event)
+    spreading.hear(session, event)
     batches.hear(session, event)
 
 
 @hookimpl
 def after_commit(event: Event, jobs: JobQueue) -> None:
     """Wake those up who have something to do."""
+    pushing.tell(event, jobs)
+    spreading.tell(event, jobs)
     commanding.after_commit(event, jobs)
 
 

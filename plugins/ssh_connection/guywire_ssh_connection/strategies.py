@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from guywire.interfaces import ConnectionFailed, DeviceSession, ExecutionResult
+from guywire.interfaces import ConnectionFailed, DeviceSession, ExecutionResult, UpdateStrategy
 
 _VERSION = "(openwisp-config --version || openwisp_config --version) 2>/dev/null"
 _SIGNAL = (
@@ -18,7 +18,7 @@ _RESTART = "/etc/init.d/openwisp_config restart"
 _FIRST_WITH_SIGNAL = (0, 6, 0)
 
 
-class OpenWrt:
+class OpenWrt(UpdateStrategy):
     """Wakes the agent openwisp-config, which then asks for its checksum."""
 
     id = "openwisp_controller.connection.connectors.openwrt.ssh.OpenWrt"
@@ -34,7 +34,7 @@ class OpenWrt:
             _run(session, _RESTART)
 
 
-class OpenWisp1:
+class OpenWisp1(UpdateStrategy):
     """OpenWISP 1.x fetches its configuration by itself."""
 
     id = "openwisp_controller.connection.connectors.openwrt.ssh.OpenWisp1"

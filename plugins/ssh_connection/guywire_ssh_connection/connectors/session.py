@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import paramiko
 from guywire.interfaces import CommandTimeout, ConnectionFailed, ConnectionLimits, ExecutionResult
@@ -42,11 +42,9 @@ def cut_off_after(seconds: float, transport: paramiko.Transport) -> Iterator[thr
 
 def close(stream: socket.socket, transport: paramiko.Transport | None) -> None:
     """Give back the socket and the thread of a connection."""
-    try:
-        # The thread that reads from it is awake at once, and so the end of it need not be waited for.
+    with suppress(OSError):
+        # The thread that reads from it is awake at once, and so its end need not be waited for.
         stream.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     if transport is not None:
         transport.close()
         if transport.is_alive():

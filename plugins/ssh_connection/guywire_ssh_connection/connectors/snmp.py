@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from guywire.interfaces import ConnectionFailed, ConnectionLimits, DeviceSession, JSONObject
+from guywire.interfaces import ConnectionFailed, ConnectionLimits, Connector, DeviceSession, JSONObject
 
 NO_DRIVER = "No driver for SNMP is installed: these credentials can be stored and not used."
 
@@ -23,7 +23,7 @@ _SCHEMA: JSONObject = {
 }
 
 
-class _Snmp:
+class _Snmp(Connector):
     schema = _SCHEMA
     secrets = frozenset({"community"})
     executes = False

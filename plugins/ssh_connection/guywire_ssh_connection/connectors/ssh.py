@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import paramiko
-from guywire.interfaces import ConnectionFailed, ConnectionLimits, DeviceSession, HostKeyChanged, JSONObject
+from guywire.interfaces import ConnectionFailed, ConnectionLimits, Connector, DeviceSession, HostKeyChanged, JSONObject
 
 from guywire_ssh_connection.connectors.keys import fingerprint, private_key
 from guywire_ssh_connection.connectors.session import SSHSession, close, cut_off_after
@@ -36,12 +36,12 @@ def _login(kind: str, secret: str, minimum: int, port: str) -> JSONObject:
     }
 
 
-class Ssh:
+class Ssh(Connector):
     """Logs in with a password or a key. Knows no agent and no keys but those of the credentials."""
 
     id = "openwisp_controller.connection.connectors.ssh.Ssh"
     label = "SSH"
-    schema: JSONObject = {  # noqa: RUF012
+    schema = {  # noqa: RUF012
         "$schema": "http://json-schema.org/draft-04/schema#",
         "type": "object",
         "oneOf": [_login("Password", "password", 4, "integer"), _login("SSH Key", "key", 64, "number")],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ from guywire.settings import Settings
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import Credentials, DeviceConnection, HostKey
+
+log = logging.getLogger(__name__)
 
 NO_ADDRESS = "No valid IP addresses to initiate connections found"
 NO_CONNECTION = "The device has no connection that could be used."
@@ -129,6 +132,9 @@ class Line:
                 session = connector.connect(address, candidate.params, pinned, limits_of(self.runtime.settings))
             except ConnectionFailed as error:
                 failure = error
+            except Exception as error:  # whatever a stranger's connector raises
+                log.exception("the connector %s failed: device=%s", candidate.connector, self.device_id)
+                failure = ConnectionFailed(f"Internal error of the connector: {type(error).__name__}")
             else:
                 return Opened(session, candidate.id, candidate.update_strategy)
         raise failure

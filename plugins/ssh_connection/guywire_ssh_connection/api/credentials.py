@@ -1,0 +1,157 @@
+"""Credentials: ``/api/v1/controller/credential/``, and ``/api/v1/connection/credential/`` by an older name."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Annotated, Any
+
+import sqlalchemy as sa
+from guywire.api import fields
+from guywire.api.base import Resource, register
+from guywire.api.schema import Schema
+from guywire.api.shared_names import require_unique_name
+from guywire.errors import Invalid
+from guywire.interfaces import Connector
+from guywire.models import Device, Organization
+from guywire.plugin import notify
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import best_match
+from typing_extensions import override
+
+from guywire_ssh_connection.models import Credentials, DeviceConnection
+from guywire_ssh_connection.services.command_input import MASK
+from guywire_ssh_connection.services.spreading import CredentialsSpreading
+
+BLANK = "This field cannot be blank."
+IN_USE_ELSEWHERE = "Devices of another organization have these credentials."
+
+
+class CredentialsBody(Schema):
+    """The fields of credentials."""
+
+    connector: Annotated[
+        str,
+        fields.choice(
+            lambda registry: {each.id: each.label for each in registry.connectors.values()}, label="Connection type"
+        ),
+    ]
+    name: Annotated[str, fields.text(64)]
+    organization: Annotated[uuid.UUID | None, fields.reference(Organization, null=True)] = None
+    auto_add: Annotated[
+        bool,
+        fields.boolean(
+            help="Add these credentials to all devices of the organization (or of all, if they are shared)."
+        ),
+    ] = False
+    params: Annotated[
+        Any, fields.json_object(None, help="What the connector needs, such as a user name and a password.")
+    ]
+
+
+@register("/api/v1/connection/credential/", prefix="connection_credentials")
+@register("/api/v1/controller/credential/")
+class CredentialsResource(Resource):
+    """What is needed to log in to devices. Secrets are shown to those who may change them."""
+
+    model = Credentials
+    schema = CredentialsBody
+    kind = "credentials"
+    label = "Credentials"
+    shared = True
+    shown = {  # noqa: RUF012
+        "id": Credentials.id,
+        "connector": Credentials.connector,
+        "name": Credentials.name,
+        "organization": Credentials.organization_id,
+        "auto_add": Credentials.auto_add,
+        "params": Credentials.params,
+        "created": Credentials.created,
+        "modified": Credentials.modified,
+    }
+
+    @override
+    def collection_get(self) -> dict[str, Any]:
+        """A page of the list, newest first."""
+        page = super().collection_get()
+        page["results"] = [self._for_reader(body) for body in page["results"]]
+        return page
+
+    @override
+    def represent(self, row: Credentials) -> dict[str, Any]:
+        return self._for_reader(super().represent(row))
+
+    @override
+    def create(self, fields: dict[str, Any]) -> Credentials:
+        row = Credentials(id=uuid.uuid4(), created=self.now)
+        self._apply(row, {"auto_add": False, **fields})
+        self.session.add(row)
+        return row
+
+    @override
+    def update(self, row: Credentials, fields: dict[str, Any]) -> None:
+        params = fields.get("params")
+        if isinstance(params, dict):
+            # Who was shown no secret sends none back.
+            secrets = self._secrets(row.connector)
+            fields["params"] = {
+                name: row.params[name] if value == MASK and name in secrets and name in row.params else value
+                for name, value in params.items()
+            }
+        self._apply(row, fields)
+        self._refuse_strangers(row)
+
+    @override
+    def settle(self, row: Credentials, added: dict[str, Any]) -> None:
+        if row.auto_add:
+            row.is_spreading = True
+            notify(self.session, CredentialsSpreading(row.id))
+
+    def _apply(self, row: Credentials, given: dict[str, Any]) -> None:
+        for name, value in given.items():
+            setattr(row, "organization_id" if name == "organization" else name, value)
+        row.modified = self.now
+        require_unique_name(self.session, row, "credentials", "name, organization")
+        connector = self.runtime.registry.connectors.get(row.connector)
+        if connector is not None:
+            _check(connector, row.params)
+
+    def _secrets(self, connector_id: str) -> frozenset[str]:
+        connector = self.runtime.registry.connectors.get(connector_id)
+        return connector.secrets if connector is not None else frozenset()
+
+    def _for_reader(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body without the secrets, for those who may only look. Without the connector nobody knows what is one."""
+        may_change = self.identity.has_permission("change", self.kind) and self.identity.manages(body["organization"])
+        if may_change:
+            return body
+        secrets = self._secrets(body["connector"]) or body["params"].keys()
+        params = {name: MASK if name in secrets else value for name, value in body["params"].items()}
+        return {**body, "params": params}
+
+    def _refuse_strangers(self, row: Credentials) -> None:
+        """Credentials may not change hands while devices have them that must not."""
+        if row.organization_id is None:
+            return
+        stranger = (
+            sa.select(DeviceConnection.id)
+            .join(Device, Device.id == DeviceConnection.device_id)
+            .where(DeviceConnection.credentials_id == row.id, Device.organization_id != row.organization_id)
+        )
+        with self.session.no_autoflush:
+            if self.session.scalar(stranger.limit(1)) is not None:
+                raise Invalid({"organization": [IN_USE_ELSEWHERE]})
+
+
+def _check(connector: Connector, params: Any) -> None:
+    """Whether the parameters are what a connector needs. Raises Invalid."""
+    messages = [] if params else [BLANK]
+    error = best_match(Draft4Validator(connector.schema).iter_errors(params))
+    if error is not None:
+        messages.append(error.message)
+    elif not messages:
+        try:
+            connector.validate(params)
+        except ValueError as refused:
+            messages.append(str(refused))
+    if messages:
+        raise Invalid({"params": messages})

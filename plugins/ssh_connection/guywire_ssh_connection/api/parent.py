@@ -1,0 +1,26 @@
+"""The device that a path is about, for what lies below it."""
+
+from __future__ import annotations
+
+import uuid
+
+import sqlalchemy as sa
+from guywire.errors import NotFound, PermissionDenied
+from guywire.models import Device
+from guywire.security import Identity, visible_to
+from pyramid.request import Request
+
+
+def device_of_path(request: Request, identity: Identity) -> Device:
+    """The device ``device_id`` of the path. Raises NotFound, PermissionDenied.
+
+    What belongs to a deactivated device may be looked at and not changed.
+    """
+    visible = visible_to(identity, Device.organization_id, shared=False)
+    query = sa.select(Device).where(Device.id == uuid.UUID(request.matchdict["device_id"]), visible)
+    device: Device | None = request.db.scalars(query).first()
+    if device is None:
+        raise NotFound()
+    if device.is_deactivated and request.method not in ("GET", "HEAD"):
+        raise PermissionDenied()
+    return device
