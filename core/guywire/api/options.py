@@ -20,6 +20,8 @@ _TYPES = {
     "reference": "field",
     "references": "field",
     "file": "file upload",
+    "image": "image upload",
+    "json": "field",
 }
 """What the reference calls the kinds of fields that it has another name for."""
 

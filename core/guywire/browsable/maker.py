@@ -24,6 +24,7 @@ _INPUT_TYPES = {
     "integer": "number",
     "date": "date",
     "file": "file",
+    "image": "file",
 }
 
 
@@ -103,7 +104,7 @@ class Maker:
             kind, options = "select", Options(list(described.choices(self.registry).items()), True)
         elif described.kind == "boolean":
             kind = "check"
-        elif described.kind in ("text", "object"):
+        elif described.kind in ("text", "object", "json"):
             kind, attributes["rows"] = "textarea", 3
         elif described.kind in ("reference", "references"):
             chosen = value if isinstance(value, list) else [value] if value else []
@@ -122,6 +123,8 @@ class Maker:
                 else json.dumps({} if value in ("", None) else value, indent=2, ensure_ascii=False)
             )
             attributes["rows"] = min(max(value.count("\n") + 2, 5), 18)
+        if described.kind == "json" and not isinstance(value, str) and value is not None:
+            value = json.dumps(value, indent=2, ensure_ascii=False)
         if described.kind == "words" and isinstance(value, list):
             value = " ".join(value)
         if described.kind == "datetime":

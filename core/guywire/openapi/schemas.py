@@ -31,6 +31,7 @@ _KINDS: dict[str, JSONSchema] = {
     "choice": {"type": "string"},
     "object": {"type": "object", "additionalProperties": True},
     "file": {"type": "string", "format": "binary"},
+    "image": {"type": "string", "format": "binary"},
     "words": {"type": "array", "items": {"type": "string", "minLength": 1}},
 }
 

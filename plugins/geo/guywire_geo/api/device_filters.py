@@ -1,0 +1,49 @@
+"""Filters of the list of devices: where they are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import sqlalchemy as sa
+from guywire.api import filters
+from guywire.api.field import Field, Validation, fail
+from guywire.api.field_groups import FieldGroup
+from guywire.api.fields import primary_key
+from guywire.api.filters import Filter
+from guywire.models import Device
+from pydantic_core import PydanticCustomError
+
+from guywire_geo.models import DeviceLocation, FloorPlan, Location
+
+
+def _placed(*conditions: Any) -> Any:
+    """SQL: the devices that are somewhere, and fulfil some conditions there."""
+    places = sa.select(DeviceLocation.device_id).join(Location, Location.id == DeviceLocation.location_id)
+    return Device.id.in_(places.where(*conditions))
+
+
+def _id(model: Any, condition: Callable[[Any], Any], help: str) -> Filter:
+    def check(text: str, context: Validation) -> Any:
+        try:
+            key = primary_key(model, text)
+        except PydanticCustomError:
+            raise fail("Enter a valid UUID.") from None
+        return _placed(condition(key))
+
+    return Filter(check, Field(str, kind="reference", model=model, help=help))
+
+
+DEVICE_FILTERS = FieldGroup(
+    resource="device",
+    name="geo",
+    filters={
+        "with_geo": filters.yes_no(lambda on: _placed() if on else ~_placed(), help="Whether they have a location."),
+        "location": _id(Location, DeviceLocation.location_id.__eq__, "At this location."),
+        "location__name": Filter(
+            lambda text, context: _placed(Location.name.icontains(text, autoescape=True)),
+            Field(str, kind="string", help="At a location whose name has this in it."),
+        ),
+        "floorplan": _id(FloorPlan, DeviceLocation.floor_plan_id.__eq__, "On this floor plan."),
+    },
+)

@@ -1,0 +1,20 @@
+"""What floors are called."""
+
+from __future__ import annotations
+
+
+def title_of(location: str, floor: int) -> str:
+    """The name of a floor plan: "Town Hall 2nd Floor"."""
+    return f"{location} {_ordinal(floor)} Floor"
+
+
+def label_of(location: str, floor: int) -> str:
+    """The name of a floor where people look for it: "Town Hall ground floor"."""
+    return f"{location} {_ordinal(floor) if floor else 'ground'} floor"
+
+
+def _ordinal(number: int) -> str:
+    if number < 0:
+        return str(number)
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
