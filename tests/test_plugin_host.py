@@ -3,8 +3,10 @@
 import hashlib
 import io
 import re
+import socket
 import tarfile
 import types
+from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import EntryPoint, entry_points
@@ -30,7 +32,7 @@ from guywire.events import (
     DeviceRegistered,
     Event,
 )
-from guywire.interfaces import ArchiveFile, ConfigurationInvalid, Job, MigrationSource, PermissionSet
+from guywire.interfaces import ArchiveFile, ConfigurationInvalid, ConnectionLimits, Job, MigrationSource, PermissionSet
 from guywire.migration import upgrade
 from guywire.models import Base, Device, Group, JobRecord
 from guywire.plugin import PluginError, PluginHost, load_plugins, notify
@@ -719,6 +721,13 @@ def test_every_example_of_the_documentation_does_what_it_says(example_app, admin
     assert blink.build({"text": "o'clock", "code": "9"}) == """lamp --blink 'o'"'"'clock' --code 9"""
     with pytest.raises(ValueError, match="in pairs"):
         blink.check({"text": "one", "code": "9"})
+    with closing(socket.create_server(("127.0.0.1", 0))) as mast:
+        telegraph = runtime.registry.connectors["lamp.Telegraph"]
+        wire = telegraph.connect("127.0.0.1", {"port": mast.getsockname()[1]}, None, ConnectionLimits())
+        with closing(wire), closing(mast.accept()[0]) as far_end:
+            far_end.sendall(b"ok\n")
+            runtime.registry.update_strategies["lamp.Blinking"].update(wire)
+            assert far_end.recv(10) == b"blink\n"
     archive = client.request("GET", f"vpn/{rope['id']}/configuration/").body
     assert files_of(archive) == {"rope.conf": (0o644, b"tied 1\n")}
     assert client.get(f"cert/{device['name']}/group/", org="org1") == group
