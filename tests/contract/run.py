@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -80,7 +81,7 @@ def instance(ini: Path, database: str | None, *, keep: bool) -> Iterator[str]:
         if keep:
             print(f"the instance is kept in {folder}")
         else:
-            remove(folder)
+            shutil.rmtree(folder)
 
 
 def free_port() -> int:
@@ -101,12 +102,6 @@ def wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
             if server.poll() is not None or time.monotonic() > deadline:
                 sys.exit(f"the server did not start:\n{log.read_text()}")
             time.sleep(0.1)
-
-
-def remove(folder: Path) -> None:
-    for path in folder.iterdir():
-        path.unlink()
-    folder.rmdir()
 
 
 def play_scenarios(url: str, options: list[str]) -> int:

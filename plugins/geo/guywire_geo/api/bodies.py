@@ -37,9 +37,8 @@ def _geometry(value: Any) -> Geometry | None:
         raise fail(str(error)) from None
 
 
-def geometry() -> Field:
-    """A geometry, as an object or a text; None for nowhere."""
-    return Field(_geometry, kind="json", null=True, help="GeoJSON, WKT, EWKT or HEXEWKB, in degrees of WGS 84.")
+GEOMETRY = Field(_geometry, kind="json", null=True, help="GeoJSON, WKT, EWKT or HEXEWKB, in degrees of WGS 84.")
+"""A geometry, as an object or a text; None for nowhere."""
 
 
 def _picture(value: Any) -> Picture:
@@ -50,16 +49,15 @@ def _picture(value: Any) -> Picture:
     return value
 
 
-def picture() -> Field:
-    """The image of a floor plan."""
-    return Field(_picture, kind="image", help="floor plan image")
+PICTURE = Field(_picture, kind="image", help="floor plan image")
+"""The image of a floor plan."""
 
 
 class FloorPlanPart(Schema):
     """The floor plan that comes with its location."""
 
     floor: Annotated[int, fields.integer(minimum=SMALLEST, maximum=LARGEST)] = 0
-    image: Annotated[Picture | None, picture()] = None
+    image: Annotated[Picture | None, PICTURE] = None
 
 
 class LocationPart(Schema):
@@ -72,7 +70,7 @@ class LocationPart(Schema):
     ]
     is_mobile: Annotated[bool, fields.boolean(label="Is mobile?", help="is this location a moving object?")] = False
     address: Annotated[str, fields.text(256, blank=True)] = ""
-    geometry: Annotated[Geometry | None, geometry()] = None
+    geometry: Annotated[Geometry | None, GEOMETRY] = None
 
 
 def read_nested(request: Request) -> dict[str, Any]:

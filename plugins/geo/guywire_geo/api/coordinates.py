@@ -21,7 +21,7 @@ from guywire.models import Device, Organization
 from guywire.security import require, visible_to
 from pyramid.request import Request
 
-from guywire_geo.api.bodies import geometry, read_nested
+from guywire_geo.api.bodies import GEOMETRY, read_nested
 from guywire_geo.geometry import Geometry
 from guywire_geo.models import GEOMETRY_SCHEMA, Location
 from guywire_geo.services.placements import Placing, place_of
@@ -39,7 +39,7 @@ service = APIService(
 class CoordinatesBody(Schema):
     """A GeoJSON feature, of which only the geometry counts."""
 
-    geometry: Annotated[Geometry | None, geometry()] = None
+    geometry: Annotated[Geometry | None, GEOMETRY] = None
 
 
 _FEATURE = object_schema(

@@ -15,7 +15,7 @@ from guywire.errors import MODEL, NON_FIELD, Invalid
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from guywire_geo.api.bodies import LARGEST, SMALLEST, TakesImages, image_path, picture
+from guywire_geo.api.bodies import LARGEST, PICTURE, SMALLEST, TakesImages, image_path
 from guywire_geo.floors import title_of
 from guywire_geo.images import Picture
 from guywire_geo.models import FloorPlan, Location
@@ -29,7 +29,7 @@ class FloorPlanBody(Schema):
     """A floor plan's fields. It belongs to the organization of its location."""
 
     floor: Annotated[int, fields.integer(minimum=SMALLEST, maximum=LARGEST)]
-    image: Annotated[Picture, picture()]
+    image: Annotated[Picture, PICTURE]
     location: Annotated[uuid.UUID, fields.reference(Location)]
 
 
