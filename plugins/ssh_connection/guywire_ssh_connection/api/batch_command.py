@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Annotated, Any
 
@@ -18,6 +18,7 @@ from guywire.api.shown import Loaded, object_schema
 from guywire.errors import NON_FIELD, Invalid
 from guywire.interfaces import JSONObject
 from guywire.models import Device, DeviceGroup, Organization
+from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from guywire_ssh_connection.api.command_body import INPUT, TYPE, allowed_type, labels
@@ -64,13 +65,14 @@ class BatchBody(Schema):
     ] = None
 
 
-def _progress(session: Any, ids: Any) -> dict[Any, dict[str, int]]:
-    skipped = dict(session.execute(sa.select(Batch.id, Batch.skipped).where(Batch.id.in_(ids))).tuples().all())
+def _skipped(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Any]:
+    return {row.id: row.skipped for row in session.execute(sa.select(Batch.id, Batch.skipped).where(Batch.id.in_(ids)))}
+
+
+def _progress(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, dict[str, int]]:
+    skipped = _skipped(session, ids)
     counts = batches.counts(session, ids)
-    return {
-        id: {"total": sum(count.values()), **count, "skipped": len(skipped.get(id) or ())}
-        for id, count in counts.items()
-    }
+    return {id: {"total": sum(count.values()), **count, "skipped": len(skipped[id])} for id, count in counts.items()}
 
 
 _SHOWN = {
@@ -104,14 +106,7 @@ class BatchResource(Resource):
     kind = "batchcommand"
     label = "BatchCommand"
     shown = _SHOWN
-    shown_in_detail = _SHOWN | {
-        "skipped": Loaded(
-            lambda session, ids: dict(
-                session.execute(sa.select(Batch.id, Batch.skipped).where(Batch.id.in_(ids))).all()
-            ),
-            SKIPPED,
-        )
-    }
+    shown_in_detail = _SHOWN | {"skipped": Loaded(_skipped, SKIPPED)}
     filters = {  # noqa: RUF012
         **filters.organization(Batch.organization_id),
         "status": filters.choice(Batch.status.__eq__, lambda registry: {each: each for each in BATCH_STATUSES}),

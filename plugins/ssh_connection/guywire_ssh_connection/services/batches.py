@@ -182,7 +182,7 @@ _STATE = sa.case(
 def hear(session: Session, event: Event) -> None:
     """A device polls that commands wait for: they may have their turn again."""
     if isinstance(event, DevicePolled):
-        woken = session.scalars(
+        woken: Sequence[Any] = session.scalars(
             sa.update(Command)
             .where(Command.device_id == event.device_id, Command.status == IN_PROGRESS, Command.hold == DEVICE)
             .values(hold=TURN)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 from guywire.errors import Invalid
@@ -57,11 +58,11 @@ def as_text(type: CommandType, input: CommandInput) -> str:
 
 
 def secrets_of(type: CommandType, input: CommandInput) -> list[str]:
-    """The texts that nobody may see, the longest first."""
+    """The texts that nobody may see, also as a shell has them, the longest first."""
     if input is None:
         return []
     found = {text for name in type.secret for text in _texts(input.get(name)) if text}
-    return sorted(found, key=len, reverse=True)
+    return sorted(found | {shlex.quote(text) for text in found}, key=len, reverse=True)
 
 
 def _texts(value: Any) -> list[str]:
