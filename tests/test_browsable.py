@@ -75,6 +75,18 @@ def operators_browser(app: TestApp, runtime: Runtime, organization: str) -> Brow
     return Browser(app).log_in(runtime, "oscar", organization)
 
 
+def test_what_is_public_has_a_form_for_strangers(app: TestApp, admin: Client, runtime: Runtime) -> None:
+    stranger = Browser(app)
+    assert "POST" in stranger.app.options("/api/v1/users/token/").json["actions"]
+    page = stranger.open("/api/v1/users/token/", status=405)
+    refused = stranger.send(page, "Send", 400, username="ada", password="wrong")
+    assert "Unable to log in" in refused.html.main.text
+    with writing(runtime.session_factory) as session:
+        create_user(session, runtime.clock(), username="ada", password="correct horse")
+    answered = stranger.send(refused, "Send", 200, password="correct horse")
+    assert "token" in answered.html.main.text
+
+
 @pytest.mark.parametrize(
     ("accept", "query", "status", "kind"),
     [

@@ -43,7 +43,7 @@ def describe(service: APIService, identity: Identity | None, registry: Registry)
     actions = {
         method: _fields(service, method, registry)
         for method in ("POST", "PUT")
-        if method in service.operations and (service.public or service.operations[method].allows(identity))
+        if method in service.operations and service.operations[method].allows(identity)
     }
     actions = {method: fields for method, fields in actions.items() if fields}
     return answer | {"actions": actions} if actions else answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from cornice import Service
@@ -25,10 +25,10 @@ class Operation:
 
     ``body`` is what it takes (``partial``: any part of it), ``answer`` a JSON Schema or the Resource whose detail it
     gives (with ``page``: a page of them), ``permission`` the name of the permission that it needs (None: none but
-    being somebody) and ``manager`` whether one has to manage an organization, ``parameters`` its query parameters,
-    ``errors`` the statuses that it may answer besides the usual ones. ``sends`` and ``takes`` are media types, where
-    they are not JSON (and forms). ``applies`` says of an object's body whether the operation makes sense for it now
-    (None: always).
+    being somebody, or not even that where the service is ``public``) and ``manager`` whether one has to manage an
+    organization, ``parameters`` its query parameters, ``errors`` the statuses that it may answer besides the usual
+    ones. ``sends`` and ``takes`` are media types, where they are not JSON (and forms). ``applies`` says of an object's
+    body whether the operation makes sense for it now (None: always).
     """
 
     body: type[Schema] | None = None
@@ -38,6 +38,7 @@ class Operation:
     status: int = 200
     permission: str | None = None
     manager: bool = True
+    public: bool = False
     parameters: Mapping[str, Field] = field(default_factory=dict)
     errors: tuple[int, ...] = ()
     sends: str = JSON
@@ -47,7 +48,7 @@ class Operation:
     def allows(self, identity: Identity | None) -> bool:
         """Whether the user has the permission that the operation needs, whatever the object."""
         if identity is None:
-            return False
+            return self.public
         if identity.is_superuser or self.permission is None:
             return True
         if self.manager and not identity.managed_organizations:
@@ -100,7 +101,7 @@ class APIService(Service):
         self, method: str, view: Callable[..., Any], operation: Operation | None = None, **options: Any
     ) -> None:
         """Answer ``method`` with ``view``; its docstring describes the operation."""
-        self.operations[method.upper()] = operation or Operation()
+        self.operations[method.upper()] = replace(operation or Operation(), public=self.public)
         super().add_view(method, view, **options)
 
     def operation_of(self, method: str) -> Operation | None:

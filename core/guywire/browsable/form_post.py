@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 from pyramid.request import Request
 
 from guywire import csrf
+from guywire.api.answers import API
 
 METHODS = ("GET", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")
 _FORM = "application/x-www-form-urlencoded"
@@ -26,11 +27,12 @@ def translate(request: Request) -> None:
     """Turn a form that one of our pages sent into the request that it means, before anybody else looks at it.
 
     Whether the page was ours is decided later, by the check of every unsafe request that comes with a session: the
-    form's token becomes the header that it looks for. A method that needs no check does nothing.
+    form's token becomes the header that it looks for. A method that needs no check does nothing, and without a session
+    there is nothing to protect: only public services let strangers in.
     """
-    if request.method != "POST" or "Authorization" in request.headers:
+    if request.method != "POST" or not request.environ["PATH_INFO"].startswith(API):
         return
-    if not request.cookies.get(csrf.SESSION_COOKIE) or request.content_type not in (_FORM, "multipart/form-data"):
+    if "Authorization" in request.headers or request.content_type not in (_FORM, "multipart/form-data"):
         return
     try:
         sent = [(name, value) for name, value in request.POST.items() if name is not None]
