@@ -41,7 +41,9 @@ def options_of(
     if query is None:
         return Options([], complete=True)
     owner = User if hasattr(model, "user_id") else model
-    name = next((getattr(owner, each) for each in _NAMES if hasattr(owner, each)), sa.cast(model.id, sa.String))
+    name = next(
+        (getattr(owner, each) for each in _NAMES if hasattr(owner, each)), sa.cast(model.id, sa.String).label("name")
+    )
     rows = sa.select(model.id, name).where(model.id.in_(query.with_only_columns(model.id).order_by(None)))
     if owner is User and model is not User:
         rows = rows.join(User, User.id == model.user_id)
