@@ -76,6 +76,7 @@ class Tunnel:
     label: ClassVar = "Tunnel"
     schema: ClassVar = {"type": "object"}
     requires: ClassVar = (Paint,)
+    wants: ClassVar = ()
 
     def __init__(self, paint):
         self.paint = paint
@@ -106,7 +107,7 @@ class Tunnel:
         rows = session.execute(sa.select(server_table).where(server_table.c.vpn_id.in_([vpn.id for vpn in vpns])))
         return {row.vpn_id: {f"color_{row.vpn_id.hex}": row.color} for row in rows}
 
-    def prepare_clients(self, session, vpn, count):
+    def prepare_clients(self, session, vpn, count, outdated):
         # What is made ahead is made while nobody waits for a lock of ours.
         return [not session.connection().get_execution_options().get(WRITES, False)] * count
 

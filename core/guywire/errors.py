@@ -136,3 +136,9 @@ class Overloaded(DetailError):
 
     def __init__(self) -> None:
         super().__init__(None, {"Retry-After": "5"})
+
+
+class Overtaken(Overloaded):
+    """What was read before locks were taken is another one by now. The request is repeated; the client is told only
+    when that does not help.
+    """

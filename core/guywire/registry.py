@@ -53,11 +53,14 @@ class Registry:
         )
 
     def _vpn_backends(self) -> dict[str, VpnBackend]:
-        """One object of each class, made with the services that it requires."""
+        """One object of each class, made with the services that it requires and those that it wants."""
         contributions = self.host.collect("register_vpn_backends")
         owners = {kind: plugin for plugin, kind in contributions}
         return {
-            id: kind(*(self._required(protocol, id, owners[kind]) for protocol in kind.requires))
+            id: kind(
+                *(self._required(protocol, id, owners[kind]) for protocol in kind.requires),
+                *map(self.services.get, kind.wants),
+            )
             for id, kind in _by("id", "VPN backend", contributions).items()
         }
 

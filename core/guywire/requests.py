@@ -19,8 +19,8 @@ from guywire.errors import APIError
 from guywire.runtime import Runtime
 from guywire.security import Identity, identity_of
 from guywire.services import sessions
+from guywire.services.preparation import STORE, MustPrepare, Store
 from guywire.services.tokens import BearerTokens
-from guywire.services.vpn_clients import PREPARED, MustPrepare, prepare
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 
@@ -45,7 +45,7 @@ def _session(request: Request) -> Session:
     zope.sqlalchemy.register(session, initial_state="changed", transaction_manager=request.tm, keep_session=True)
     announce_writes(session)
     if not is_last_attempt(request):
-        session.info[PREPARED] = request.environ.setdefault(PREPARED, {})
+        session.info[STORE] = request.environ.setdefault(STORE, Store())
     return session
 
 
@@ -56,14 +56,17 @@ def _answer_to_nobody(error: MustPrepare, request: Request) -> Response:
 
 
 def _prepare(event: BeforeRetry) -> None:
-    """Make what new VPN clients need while no lock is held."""
-    if isinstance(event.exception, MustPrepare):
-        runtime: Runtime = event.request.runtime
-        counts = event.exception.counts
-        # Also when nothing can be made now: the next attempt makes it itself.
-        event.environ[PREPARED] = dict.fromkeys(counts, ())
-        with suppress(SQLAlchemyError), reading(runtime.session_factory) as session:
-            event.environ[PREPARED] |= prepare(session, runtime.registry, counts)
+    """Make what a request lacks while no lock is held."""
+    if not isinstance(event.exception, MustPrepare):
+        return
+    runtime: Runtime = event.request.runtime
+    store: Store = event.environ[STORE]
+    # Without the database, the last attempt makes it itself.
+    with suppress(SQLAlchemyError), reading(runtime.session_factory) as session:
+        try:
+            store.things.update(event.exception.make(session))
+        except APIError as refusal:
+            store.refusal = refusal
 
 
 def _now(request: Request) -> datetime:

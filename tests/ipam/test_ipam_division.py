@@ -4,15 +4,15 @@ import io
 import tarfile
 from dataclasses import replace
 from importlib.metadata import entry_points
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
 from guywire.app import create_app
 from guywire.db import reading, writing
-from guywire.models import Config
+from guywire.models import Config, Vpn, VpnClient
 from guywire.testing import Client
-from guywire_ipam.models import IpAddress
+from guywire_ipam.models import IpAddress, VpnSubnet
 from guywire_ipam.services.provider import Addresses
 from webtest import TestApp
 
@@ -193,20 +193,27 @@ def test_a_vpn_client_gets_the_first_address_of_its_own_subnets(
     stranger = admin.make_device(other_organization, "other", "00:00:00:00:00:02")
     assert subnets(admin, master) == []
     provider, subnet_id = Addresses(), UUID(master["id"])
-    with reading(runtime.session_factory) as session:
-        by_device = {str(config.device_id): config.id for config in session.scalars(sa.select(Config))}
-    own, other = by_device[device["id"]], by_device[stranger["id"]]
+    vpn = Vpn(id=uuid4(), name="x", host="x", key="x", backend="x", config={}, created=clock(), modified=clock())
     with writing(runtime.session_factory) as session:
-        taken = provider.allocate_for_clients(session, subnet_id, {own: "wg", other: "wg"}, clock())
+        by_device = {str(config.device_id): config.id for config in session.scalars(sa.select(Config))}
+        own, other = (
+            VpnClient(id=uuid4(), config_id=by_device[each["id"]], vpn_id=vpn.id) for each in (device, stranger)
+        )
+        session.add_all([vpn, own, other, VpnSubnet(vpn_id=vpn.id, subnet_id=subnet_id)])
+        session.flush()
+        clients = {each.id: each.config_id for each in (own, other)}
+        taken = provider.allocate_for_clients(session, vpn.id, clients, clock())
+        assert provider.allocate_for_clients(session, vpn.id, clients, clock()) == taken
         server = provider.reserve(session, subnet_id, "10.200.0.9", "server", clock())
-    assert {config_id: facts.address for config_id, facts in taken.items()} == {
-        own: "10.200.0.17",
-        other: "10.200.0.1",
+        assert provider.of_clients(session, [own.id, other.id, vpn.id]) == taken
+    assert {client_id: facts.address for client_id, facts in taken.items()} == {
+        own.id: "10.200.0.17",
+        other.id: "10.200.0.1",
     }
     assert shown(router, device) == "10.200.0.16/28 10.200.0.34 28"
     with writing(runtime.session_factory) as session:
-        provider.release(session, [taken[own].id, taken[other].id])
-        assert provider.addresses(session, [server.id, taken[own].id]) == {server.id: server}
+        provider.release_clients(session, [own.id, other.id])
+        assert provider.addresses(session, [server.id, taken[own.id].id]) == {server.id: server}
     assert [name for name, _ in subnets(admin, master)] == ["Reserved Subnet 10.200.0.0/28"]
     assert "10.200" not in shown(router, device)
     with reading(runtime.session_factory) as session:

@@ -98,7 +98,8 @@ def test_every_history_keeps_the_crl_right(runtime, clock, owner, history):
                 present.append(cert_row(session, owner, ca, **fields))
             elif action == "renew-ca":
                 with_keys = {use: some_key() for use, _ in renewal.needed([ca, *present])}
-                renewal.renew_ca(session, ca, with_keys, now)
+                signed = renewal.signed(ca, present[::2], with_keys, now, with_ca=True)
+                renewal.renew_ca(session, ca, signed, now)
             elif action == "day":
                 now += timedelta(days=1)
             elif action == "forget":
@@ -107,7 +108,8 @@ def test_every_history_keeps_the_crl_right(runtime, clock, owner, history):
                 revoke(session, [chosen], now)
                 revoked[chosen.serial_number] = chosen.validity_end
             elif chosen is not None and action == "renew":
-                renewal.renew_certificate(session, chosen, ca, {(Cert, chosen.id): some_key()}, now)
+                signed = renewal.signed(ca, [chosen], {(Cert, chosen.id): some_key()}, now, with_ca=False)
+                renewal.renew_certificate(session, chosen, ca, signed)
                 if chosen.revoked:
                     revoked[chosen.serial_number] = chosen.validity_end
             elif chosen is not None:

@@ -27,6 +27,7 @@ from guywire.errors import (
     NotAuthenticated,
     NotFound,
     Overloaded,
+    Overtaken,
     ParseError,
 )
 
@@ -92,6 +93,8 @@ def _negotiate(event: Any) -> None:
 
 
 def _api_error(error: APIError, request: Request) -> Response:
+    if isinstance(error, Overtaken):
+        mark_error_retryable(error)
     return _answer(error.status, error.body, error.headers)
 
 

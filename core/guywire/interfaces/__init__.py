@@ -40,6 +40,7 @@ from guywire.interfaces.contributions import (
 )
 from guywire.interfaces.vpn import (
     NewVpnClient,
+    Secret,
     VpnBackend,
     VpnServer,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "NewVpnClient",
     "PermissionSet",
     "PkiProvider",
+    "Secret",
     "ServerAddress",
     "ServerCertificate",
     "SubnetFacts",

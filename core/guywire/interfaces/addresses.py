@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from ipaddress import ip_network
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -30,6 +31,16 @@ class AddressFacts:
     subnet_id: UUID
     address: str
 
+    @property
+    def is_ipv6(self) -> bool:
+        """Whether it is an address of IPv6."""
+        return ":" in self.address
+
+    @property
+    def network(self) -> str:
+        """The network that holds this address and no other: ``10.0.0.1/32``."""
+        return f"{self.address}/{128 if self.is_ipv6 else 32}"
+
 
 @dataclass(frozen=True, slots=True)
 class ServerAddress:
@@ -37,6 +48,24 @@ class ServerAddress:
 
     subnet: SubnetFacts
     address: AddressFacts | None
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What the server's own configuration may know."""
+        own = {"subnet": self.subnet.cidr, "subnet_prefixlen": ip_network(self.subnet.cidr).prefixlen}
+        return own if self.address is None else own | {"ip_address": self.address.address}
+
+    @property
+    def client_variables(self) -> dict[str, str]:
+        """What its clients may know; the names lack the server's id.
+
+        For IPv6 also a stand-in for the client's own address, which overrides it: templates are validated without a
+        client, and the schema of NetJSON takes no variable for an IPv6 address.
+        """
+        if self.address is None:
+            return {}
+        known = {"server_ip_address": self.address.address, "server_ip_network": self.address.network}
+        return known | {"vpn_subnet": self.subnet.cidr} | ({"ip_address": "::0"} if self.address.is_ipv6 else {})
 
 
 class AddressUnavailable(Exception):
@@ -63,7 +92,7 @@ class AddressProvider(Protocol):
     def provision_server(self, session: Session, vpn_id: UUID, purpose: str, now: datetime) -> ServerAddress | None:
         """Let a VPN server have an address of its subnet, the next free one unless it has one; None without subnet.
 
-        Raises AddressUnavailable.
+        Raises ``guywire.errors.Invalid``.
         """
 
     def release_server(self, session: Session, vpn_id: UUID) -> None:
@@ -78,19 +107,24 @@ class AddressProvider(Protocol):
         """
 
     def allocate_for_clients(
-        self, session: Session, subnet_id: UUID, purposes: Mapping[UUID, str], now: datetime
+        self, session: Session, vpn_id: UUID, clients: Mapping[UUID, UUID], now: datetime
     ) -> Mapping[UUID, AddressFacts]:
-        """``allocate`` for clients of a VPN server that has the subnet, by the ids of their configurations.
+        """Let clients of a VPN server have an address of its subnet, by the client's id; ``clients`` has their
+        configurations. Those that have one keep it. Empty when the server has no subnet.
 
         Where a rule divides the subnet among the clients of an organization, each of these gets subnets of its own
-        and the first address in them.
+        and the first address in them. Who loses its address later is outdated (see ``VpnBackend``), and servers and
+        configurations follow a change of it. Raises AddressUnavailable.
         """
+
+    def of_clients(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, AddressFacts]:
+        """The addresses of clients of VPN servers, by the client's id; those without one are left out."""
+
+    def release_clients(self, session: Session, client_ids: Sequence[UUID]) -> None:
+        """Free the addresses of clients of VPN servers, and the subnets that they got with them."""
 
     def reserve(self, session: Session, subnet_id: UUID, address: str, purpose: str, now: datetime) -> AddressFacts:
         """Take a certain address of a subnet. Raises AddressUnavailable."""
 
     def release(self, session: Session, ids: Sequence[UUID]) -> None:
-        """Free addresses without asking those who use them, and the subnets that clients got with them.
-
-        Ids of addresses that are gone already are no error.
-        """
+        """Free addresses without asking those who use them. Ids of addresses that are gone already are no error."""

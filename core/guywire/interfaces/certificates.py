@@ -136,9 +136,10 @@ class PkiProvider(Protocol):
         now: datetime,
         keys: Sequence[Any] = (),
     ) -> None:
-        """``issue`` for clients of a VPN server, by the client's id. Clients whose CA changes later are made anew.
+        """``issue`` for clients of a VPN server, by the client's id. Those that have a certificate keep it.
 
-        Raises Invalid, when the server has no CA too.
+        Who loses it later, when the server's CA changes for instance, is outdated (see ``VpnBackend``). Raises
+        Invalid, when the server has no CA too.
         """
 
     def of_clients(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, Credential]:

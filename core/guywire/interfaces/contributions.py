@@ -28,13 +28,18 @@ class Job:
     ``run(runtime, **arguments)`` gets the worker's ``guywire.runtime.Runtime``, opens its own sessions and must be
     safe to run again: a job may be repeated after a crash. A job with ``every`` (seconds) also runs by itself,
     because the database, not the queue, holds the truth of what is to be done and a lost wake-up must lose nothing.
-    A worker runs at most ``parallel`` of a kind at once: more than one for those that wait for devices.
+    Of all workers, one at a time does that. A worker runs at most ``parallel`` of a kind at once: more than one for
+    those that wait for devices. ``label`` is what people read.
+
+    A function with a parameter ``progress`` (``guywire.jobs.Progress``, by default ``UNWATCHED``) can say how far it
+    has got; such a job is kept for a while when it has ended.
     """
 
     name: str
     run: Callable[..., None]
     every: float | None = None
     parallel: int = 1
+    label: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,9 +26,15 @@ class VpnServer(Protocol):
     config: Any
 
 
+class Secret(str):
+    """A variable's value, a private key for instance, that no error message may quote."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class NewVpnClient:
-    """A client that a server is to get: a configuration and the device that it belongs to.
+    """A client that a server is to get, or one that has lost something: a configuration and its device.
 
     ``id`` is that of its row in ``vpn_client``, to which a plugin's table may refer.
     """
@@ -54,6 +60,8 @@ class VpnBackend(Protocol):
     schema: ClassVar[Mapping[str, Any]]
     requires: ClassVar[tuple[type, ...]]
     """The Protocols of the services that the constructor is called with, in this order."""
+    wants: ClassVar[tuple[type, ...]]
+    """Those of services that it gets after these, None in the place of each that no plugin provides."""
 
     def validate(self, config: JSONObject) -> None:
         """Raise ConfigurationInvalid for a server configuration that does not follow the schema."""
@@ -74,8 +82,9 @@ class VpnBackend(Protocol):
     def server_variables(self, session: Session, vpns: Sequence[VpnServer]) -> Mapping[UUID, Mapping[str, Any]]:
         """What templates and devices may know of servers, by the server's id (``vpn_host_…`` is there already)."""
 
-    def prepare_clients(self, session: Session, vpn: VpnServer, count: int) -> Sequence[Any]:
-        """What takes long to make for ``count`` new clients and belongs to none of them yet, such as key pairs.
+    def prepare_clients(self, session: Session, vpn: VpnServer, count: int, outdated: Sequence[UUID]) -> Sequence[Any]:
+        """What takes long to make and belongs to nobody yet, such as key pairs: for ``count`` new clients, and for
+        those of the ``outdated`` ones that lack it.
 
         Called with a session that only reads and before ``provision_clients``, which holds locks; it may do nothing.
         """
@@ -83,7 +92,10 @@ class VpnBackend(Protocol):
     def provision_clients(
         self, session: Session, vpn: VpnServer, clients: Sequence[NewVpnClient], prepared: Sequence[Any], now: datetime
     ) -> None:
-        """Make what new clients need. ``prepared`` may hold less than one thing for each of them, or more."""
+        """Make what clients lack: new ones everything, outdated ones keep what they have.
+
+        ``prepared`` may hold less than one thing for each of them, or more.
+        """
 
     def release_clients(self, session: Session, client_ids: Sequence[UUID], now: datetime) -> None:
         """Revoke and free what clients have, before their rows go."""

@@ -54,7 +54,10 @@ class Vpn(Identified, Dated, Base):
 
 
 class VpnClient(Identified, Base):
-    """A configuration that is a client of a server; without ``auto_cert`` an operator cares for its keys."""
+    """A configuration that is a client of a server; without ``auto_cert`` an operator cares for its keys.
+
+    ``is_outdated``: it has lost something, such as its address, and gets another one when it is rendered.
+    """
 
     __tablename__ = "vpn_client"
     __table_args__ = (sa.UniqueConstraint("config_id", "vpn_id"),)
@@ -62,6 +65,7 @@ class VpnClient(Identified, Base):
     config_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("config.id", ondelete="CASCADE"))
     vpn_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn.id", ondelete="CASCADE"), index=True)
     auto_cert: Mapped[bool] = mapped_column(default=True)
+    is_outdated: Mapped[bool] = mapped_column(default=False)
 
 
 class VpnState(Base):

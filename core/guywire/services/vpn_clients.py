@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import uuid
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -22,20 +22,21 @@ from guywire.errors import Invalid
 from guywire.interfaces import AddressUnavailable, ConfigurationInvalid, JSONObject, NewVpnClient, VpnBackend
 from guywire.models import Config, ConfigState, ConfigTemplate, Device, Template, Vpn, VpnClient
 from guywire.registry import Registry
-from guywire.services import status, vpn_servers
+from guywire.services import preparation, status, vpn_servers
 
 log = logging.getLogger(__name__)
 
 Prepared = Mapping[uuid.UUID, Sequence[Any]]
 """By server, what its backend made for new clients before any lock was taken."""
 
-PREPARED = "guywire.prepared"
-"""Where the session of a request that can be repeated has what was prepared for it (a dict, empty at first)."""
+Needs = Mapping[uuid.UUID, tuple[int, Sequence[uuid.UUID]]]
+"""By server, how many new clients it gets whose keys are to be made, and which of its clients are outdated."""
 
 Errors = dict[uuid.UUID, str]
 """By configuration, why it could not become a client."""
 
 _CHUNK = 1000
+_QUIET = {"synchronize_session": False}
 
 _CONFIG_IDS: sa.BindParameter[Any] = sa.bindparam("config_ids", expanding=True)
 _WANTED = (
@@ -43,38 +44,33 @@ _WANTED = (
     .join(Template, Template.id == ConfigTemplate.template_id)
     .where(ConfigTemplate.config_id.in_(_CONFIG_IDS), Template.vpn_id.is_not(None))
 )
-_PRESENT = sa.select(VpnClient.id, VpnClient.config_id, VpnClient.vpn_id, VpnClient.auto_cert).where(
-    VpnClient.config_id.in_(_CONFIG_IDS)
-)
-
-
-class MustPrepare(Exception):
-    """New clients need what may take long to make, and locks are held: it should be made without them (``prepare``)
-    and put into the session's ``PREPARED``, and all be done again.
-    """
-
-    def __init__(self, counts: Mapping[uuid.UUID, int]) -> None:
-        super().__init__(counts)
-        self.counts = counts
+_PRESENT = sa.select(
+    VpnClient.id, VpnClient.config_id, VpnClient.vpn_id, VpnClient.auto_cert, VpnClient.is_outdated
+).where(VpnClient.config_id.in_(_CONFIG_IDS))
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
     """What has to happen: ``lacking`` has the configurations by server, and whether their keys are to be made;
-    ``surplus`` the ids of clients that no template asks for.
+    ``outdated`` by server the clients that have lost something, by their configurations; ``surplus`` the ids of
+    clients that no template asks for.
     """
 
     lacking: Mapping[uuid.UUID, Mapping[uuid.UUID, bool]]
+    outdated: Mapping[uuid.UUID, Mapping[uuid.UUID, uuid.UUID]]
     surplus: Sequence[uuid.UUID]
 
     def __bool__(self) -> bool:
-        return bool(self.lacking or self.surplus)
+        return bool(self.lacking or self.outdated or self.surplus)
 
     @property
-    def counts(self) -> dict[uuid.UUID, int]:
-        """How many clients each server gets whose keys are to be made."""
-        counts = {vpn_id: sum(automatic.values()) for vpn_id, automatic in self.lacking.items()}
-        return {vpn_id: count for vpn_id, count in counts.items() if count}
+    def needs(self) -> Needs:
+        """What is to be made for the servers."""
+        found = {
+            vpn_id: (sum(self.lacking.get(vpn_id, {}).values()), list(self.outdated.get(vpn_id, {}).values()))
+            for vpn_id in (*self.lacking, *self.outdated)
+        }
+        return {vpn_id: (count, outdated) for vpn_id, (count, outdated) in found.items() if count or outdated}
 
 
 def difference(session: Session, registry: Registry, config_ids: Sequence[uuid.UUID]) -> Difference:
@@ -88,7 +84,7 @@ def difference(session: Session, registry: Registry, config_ids: Sequence[uuid.U
         wanted[config_id, vpn_id] |= auto_cert
     present = {(row.config_id, row.vpn_id): row for row in session.execute(_PRESENT, parameters)}
     if not wanted and not present:
-        return Difference({}, [])
+        return Difference({}, {}, [])
     concerned = {vpn_id for _, vpn_id in (*wanted, *present)}
     usable = set(
         session.scalars(sa.select(Vpn.id).where(Vpn.id.in_(concerned), Vpn.backend.in_(registry.vpn_backends)))
@@ -98,14 +94,18 @@ def difference(session: Session, registry: Registry, config_ids: Sequence[uuid.U
     for (config_id, vpn_id), auto_cert in sorted(wanted.items()):
         if (config_id, vpn_id) not in kept and vpn_id in usable:
             lacking[vpn_id][config_id] = auto_cert
-    return Difference(lacking, [row.id for key, row in present.items() if key not in kept])
+    outdated: dict[uuid.UUID, dict[uuid.UUID, uuid.UUID]] = defaultdict(dict)
+    for (config_id, vpn_id), row in sorted(present.items()):
+        if row.is_outdated and (config_id, vpn_id) in kept and vpn_id in usable:
+            outdated[vpn_id][config_id] = row.id
+    return Difference(lacking, outdated, [row.id for key, row in present.items() if key not in kept])
 
 
-def prepare(session: Session, registry: Registry, counts: Mapping[uuid.UUID, int]) -> Prepared:
-    """Let the backends make what takes long for so many new clients of each server."""
+def prepare(session: Session, registry: Registry, needs: Needs) -> Prepared:
+    """Let the backends make what takes long for the clients of each server."""
     return {
-        vpn.id: registry.vpn_backends[vpn.backend].prepare_clients(session, vpn, counts[vpn.id])
-        for vpn in _servers(session, counts)
+        vpn.id: registry.vpn_backends[vpn.backend].prepare_clients(session, vpn, *needs[vpn.id])
+        for vpn in _servers(session, needs)
     }
 
 
@@ -120,7 +120,7 @@ def synchronize_all(
         found = difference(session, registry, config_ids)
         if not found:
             return {}
-        prepared = prepare(session, registry, found.counts)
+        prepared = prepare(session, registry, found.needs)
     with writing(factory) as session:
         return synchronize(session, registry, config_ids, now, prepared)
 
@@ -145,19 +145,30 @@ def synchronize(
     # What is freed first may be needed again.
     release(session, registry, VpnClient.id.in_(found.surplus), now)
     if prepared is None:
-        prepared = _taken(session, registry, found.counts)
+        prepared = _prepared(session, registry, found.needs)
     errors: Errors = {}
-    for vpn in _servers(session, found.lacking):
+    concerned = {*found.lacking, *found.outdated}
+    for vpn in _servers(session, concerned):
         backend = registry.vpn_backends[vpn.backend]
-        automatic = found.lacking[vpn.id]
-        clients = _new_clients(session, automatic)
-        manual = [client for client in clients if not automatic[client.config_id]]
+        automatic, outdated = found.lacking.get(vpn.id, {}), found.outdated.get(vpn.id, {})
+        clients = _clients(session, dict.fromkeys(automatic) | outdated)
+        manual = [client for client in clients if not automatic.get(client.config_id, True)]
         _insert(session, vpn, manual, auto_cert=False)
-        wanted = [client for client in clients if automatic[client.config_id]]
-        errors |= _provision(session, backend, vpn, wanted, prepared.get(vpn.id, ()), now)
-    if found.lacking:
-        vpn_servers.mark_stale(session, list(found.lacking))
+        wanted = [client for client in clients if automatic.get(client.config_id, True)]
+        errors |= _provision(session, backend, vpn, wanted, set(outdated.values()), prepared.get(vpn.id, ()), now)
+    if concerned:
+        vpn_servers.mark_stale(session, list(concerned))
     return errors
+
+
+def outdate(session: Session, condition: Any) -> None:
+    """Say of the clients that meet a condition on ``VpnClient`` that they have lost something, an address for instance.
+
+    Whoever renders their configurations lets them have another one: in batches and in the worker, however many.
+    """
+    own = sa.and_(VpnClient.auto_cert, condition)
+    status.mark_stale(session, sa.select(VpnClient.config_id).where(own))
+    session.execute(sa.update(VpnClient).where(own).values(is_outdated=True), execution_options=_QUIET)
 
 
 def release(session: Session, registry: Registry, condition: Any, now: datetime) -> None:
@@ -175,9 +186,7 @@ def release(session: Session, registry: Registry, condition: Any, now: datetime)
         for chunk in _chunks(client_ids):
             backend.release_clients(session, chunk, now)
     for chunk in _chunks([row.id for row in rows]):
-        session.execute(
-            sa.delete(VpnClient).where(VpnClient.id.in_(chunk)).execution_options(synchronize_session=False)
-        )
+        session.execute(sa.delete(VpnClient).where(VpnClient.id.in_(chunk)), execution_options=_QUIET)
     vpn_ids = list({row.vpn_id for row in rows})
     vpn_servers.mark_stale(session, vpn_ids)
     waiting = vpn_servers.dependents(vpn_ids).where(
@@ -205,29 +214,23 @@ def variables(session: Session, registry: Registry, config_ids: Sequence[uuid.UU
     return found
 
 
-def _taken(session: Session, registry: Registry, counts: Mapping[uuid.UUID, int]) -> Prepared:
-    """What was prepared for the session, each thing once; the backends make what lacks."""
-    store: dict[uuid.UUID, Sequence[Any]] | None = session.info.get(PREPARED)
-    if store is None or not counts:
-        return prepare(session, registry, counts)
-    if not store:
-        raise MustPrepare(counts)
-    taken = {vpn_id: store.get(vpn_id, ())[:count] for vpn_id, count in counts.items()}
-    for vpn_id, things in taken.items():
-        store[vpn_id] = store.get(vpn_id, ())[len(things) :]
-    return taken
+def _prepared(session: Session, registry: Registry, needs: Needs) -> Prepared:
+    """What was prepared for the session; the backends make what lacks. Raises MustPrepare."""
+    counts = {vpn_id: count + len(outdated) for vpn_id, (count, outdated) in needs.items()}
+    return preparation.prepared(session, counts, lambda session: prepare(session, registry, needs))
 
 
 def _servers(session: Session, ids: Any) -> Sequence[Vpn]:
     return session.scalars(sa.select(Vpn).where(Vpn.id.in_(list(ids))).order_by(Vpn.id)).all() if ids else []
 
 
-def _new_clients(session: Session, config_ids: Mapping[uuid.UUID, bool]) -> list[NewVpnClient]:
+def _clients(session: Session, config_ids: Mapping[uuid.UUID, uuid.UUID | None]) -> list[NewVpnClient]:
+    """Clients by their configurations, in a fixed order; those without an id get one."""
     query = sa.select(Config.id, Device.id, Device.name, Device.mac_address, Device.organization_id)
     rows = session.execute(
         query.join(Device, Device.id == Config.device_id).where(Config.id.in_(list(config_ids))).order_by(Config.id)
     )
-    return [NewVpnClient(uuid.uuid4(), *row) for row in rows]
+    return [NewVpnClient(config_ids[row[0]] or uuid.uuid4(), *row) for row in rows]
 
 
 def _insert(session: Session, vpn: Vpn, clients: Sequence[NewVpnClient], *, auto_cert: bool) -> None:
@@ -238,22 +241,32 @@ def _insert(session: Session, vpn: Vpn, clients: Sequence[NewVpnClient], *, auto
         session.execute(sa.insert(VpnClient), rows)
 
 
+def _update(session: Session, client_ids: Sequence[uuid.UUID]) -> None:
+    if client_ids:
+        own = VpnClient.id.in_(client_ids)
+        session.execute(sa.update(VpnClient).where(own).values(is_outdated=False), execution_options=_QUIET)
+
+
 def _provision(
     session: Session,
     backend: VpnBackend,
     vpn: Vpn,
     clients: Sequence[NewVpnClient],
+    outdated: Collection[uuid.UUID],
     prepared: Sequence[Any],
     now: datetime,
 ) -> Errors:
-    """Provision clients together; where that fails, by halves, so that only those go without that must."""
+    """Provision clients together, of which the ``outdated`` are there already; where that fails, by halves, so that
+    only those go without that must.
+    """
     if not clients:
         return {}
     try:
         with session.begin_nested():
-            _insert(session, vpn, clients, auto_cert=True)
+            _insert(session, vpn, [client for client in clients if client.id not in outdated], auto_cert=True)
             backend.provision_clients(session, vpn, clients, prepared, now)
             session.flush()
+            _update(session, [client.id for client in clients if client.id in outdated])
         return {}
     except (ConfigurationInvalid, AddressUnavailable) as error:
         message = str(error)
@@ -268,8 +281,8 @@ def _provision(
         return {clients[0].config_id: f'The VPN server "{vpn.name}" has no place for the device: {message}'}
     half = len(clients) // 2
     return {
-        **_provision(session, backend, vpn, clients[:half], prepared[:half], now),
-        **_provision(session, backend, vpn, clients[half:], prepared[half:], now),
+        **_provision(session, backend, vpn, clients[:half], outdated, prepared[:half], now),
+        **_provision(session, backend, vpn, clients[half:], outdated, prepared[half:], now),
     }
 
 

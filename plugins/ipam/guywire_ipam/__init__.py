@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from guywire_ipam import api, migrations
 from guywire_ipam.api.vpn import VPN_FIELDS
-from guywire_ipam.services import division, provisioning, servers, variables
+from guywire_ipam.services import division, provisioning, variables, vpn_clients, vpn_servers
 from guywire_ipam.services.events import DivisionRuleSaved
 from guywire_ipam.services.provider import Addresses
 
@@ -76,7 +76,8 @@ def on_event(session: Session, event: Event) -> None:
     """Give new configurations, and devices that move, what the rules of their organization promise; stand up for VPN
     servers whose subnet or address is touched.
     """
-    servers.hear(session, event)
+    vpn_servers.hear(session, event)
+    vpn_clients.hear(session, event)
     if isinstance(event, ConfigsCreated):
         division.provision_devices(session, event.config_ids)
     elif isinstance(event, DeviceMoved):

@@ -108,6 +108,18 @@ class VpnSubnet(Base):
     ip_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("ipam_ip_address.id", ondelete="SET NULL"), unique=True)
 
 
+class VpnClientAddress(Base):
+    """The address of a client of a VPN server.
+
+    Where a rule divides the subnet that two servers share, a configuration has one address for both.
+    """
+
+    __tablename__ = "ipam_vpn_client"
+
+    client_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn_client.id", ondelete="CASCADE"), primary_key=True)
+    address_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("ipam_ip_address.id", ondelete="CASCADE"), index=True)
+
+
 class SubnetDivisionRule(Identified, Dated, Base):
     """Gives each device of an organization (``type`` device), or each VPN client (vpn), subnets of its own."""
 

@@ -1,4 +1,4 @@
-"""Tables of WireGuard servers and their clients: keys, addresses and VXLAN network identifiers."""
+"""Tables of WireGuard servers and their clients: keys and VXLAN network identifiers."""
 
 from __future__ import annotations
 
@@ -12,21 +12,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 
 class WireguardServer(Base):
-    """The keys of a server. ``subnet_id`` is the subnet that its clients have their addresses of."""
+    """The keys of a server."""
 
     __tablename__ = "vpn_wireguard_server"
 
     vpn_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn.id", ondelete="CASCADE"), primary_key=True)
     private_key: Mapped[str] = mapped_column(SealedText("vpn_wireguard_server.private_key"))
     public_key: Mapped[str] = mapped_column(String(44))
-    subnet_id: Mapped[uuid.UUID]
 
 
 class WireguardClient(Base):
-    """The keys of a client and its address, which whoever provides addresses knows more of.
-
-    ``vni`` is the number of its VXLAN network, which counts unless the server prescribes one for all.
-    """
+    """The keys of a client. ``vni`` is the number of its VXLAN network, unless the server prescribes one for all."""
 
     __tablename__ = "vpn_wireguard_client"
     __table_args__ = (
@@ -38,6 +34,4 @@ class WireguardClient(Base):
     vpn_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("vpn.id", ondelete="CASCADE"))
     private_key: Mapped[str] = mapped_column(SealedText("vpn_wireguard_client.private_key"))
     public_key: Mapped[str] = mapped_column(String(44))
-    address_id: Mapped[uuid.UUID] = mapped_column(index=True)
-    subnet_id: Mapped[uuid.UUID] = mapped_column(index=True)
     vni: Mapped[int | None]

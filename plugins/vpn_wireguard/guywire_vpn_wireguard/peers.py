@@ -1,13 +1,12 @@
-"""The clients of servers: their keys, addresses and numbers, in the tables and in bulk."""
+"""The clients of servers: their keys and numbers, in the tables and in bulk."""
 
 from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
 
 import sqlalchemy as sa
-from guywire.interfaces import AddressProvider, NewVpnClient
+from guywire.interfaces import AddressProvider
 from sqlalchemy.orm import Session
 
 from guywire_vpn_wireguard.keys import KeyPair, new_key_pair
@@ -31,55 +30,36 @@ def public_keys(session: Session, vpn_ids: Sequence[uuid.UUID]) -> Mapping[uuid.
     return {row.vpn_id: row.public_key for row in session.execute(query)}
 
 
+def known(session: Session, client_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of some clients that have keys."""
+    query = sa.select(WireguardClient.client_id).where(WireguardClient.client_id.in_(client_ids))
+    return set(session.scalars(query))
+
+
 def add(
     session: Session,
-    addresses: AddressProvider,
-    server: WireguardServer,
-    clients: Sequence[NewVpnClient],
+    vpn_id: uuid.UUID,
+    client_ids: Sequence[uuid.UUID],
     pairs: Sequence[KeyPair],
     numbers: Sequence[int | None],
-    now: datetime,
 ) -> None:
-    """Give new clients keys, of which ``pairs`` may hold fewer or more, addresses and ``numbers``.
+    """Give new clients of a server keys, of which ``pairs`` may hold fewer or more, and ``numbers``.
 
-    The caller holds the server. Raises AddressUnavailable.
+    The caller holds the server.
     """
-    taken = addresses.allocate_for_clients(session, server.subnet_id, {client.config_id: "" for client in clients}, now)
-    keys = [*pairs[: len(clients)], *(new_key_pair() for _ in clients[len(pairs) :])]
+    keys = [*pairs[: len(client_ids)], *(new_key_pair() for _ in client_ids[len(pairs) :])]
     rows = [
-        {
-            "client_id": client.id,
-            "vpn_id": server.vpn_id,
-            "private_key": pair.private,
-            "public_key": pair.public,
-            "address_id": taken[client.config_id].id,
-            "subnet_id": taken[client.config_id].subnet_id,
-            "vni": number,
-        }
-        for client, pair, number in zip(clients, keys, numbers, strict=True)
+        {"client_id": id, "vpn_id": vpn_id, "private_key": pair.private, "public_key": pair.public, "vni": number}
+        for id, pair, number in zip(client_ids, keys, numbers, strict=True)
     ]
     if rows:
         session.execute(sa.insert(WireguardClient), rows)
 
 
-def remove(session: Session, addresses: AddressProvider, client_ids: Sequence[uuid.UUID]) -> None:
-    """Forget the keys of clients and free their addresses."""
+def remove(session: Session, client_ids: Sequence[uuid.UUID]) -> None:
+    """Forget the keys of clients."""
     own = WireguardClient.client_id.in_(client_ids)
-    address_ids = session.scalars(sa.select(WireguardClient.address_id).where(own)).all()
     session.execute(sa.delete(WireguardClient).where(own), execution_options={"synchronize_session": False})
-    free_unused(session, addresses, address_ids)
-
-
-def free_unused(session: Session, addresses: AddressProvider, address_ids: Sequence[uuid.UUID]) -> None:
-    """Free addresses that no client has.
-
-    Where a rule divides the subnet that two servers share, a configuration has one address for both.
-    """
-    for start in range(0, len(address_ids), _CHUNK):
-        chunk = address_ids[start : start + _CHUNK]
-        used = sa.select(WireguardClient.address_id).where(WireguardClient.address_id.in_(chunk))
-        kept = set(session.scalars(used))
-        addresses.release(session, [id for id in chunk if id not in kept])
 
 
 def free_numbers(session: Session, vpn_id: uuid.UUID, count: int) -> list[int]:
@@ -98,15 +78,15 @@ def free_numbers(session: Session, vpn_id: uuid.UUID, count: int) -> list[int]:
 def of_server(session: Session, addresses: AddressProvider, vpn_id: uuid.UUID) -> Iterator[Peer]:
     """The clients of a server in a fixed order, read in parts. One whose address is gone is none."""
     query = (
-        sa.select(WireguardClient.public_key, WireguardClient.address_id, WireguardClient.vni)
+        sa.select(WireguardClient.client_id, WireguardClient.public_key, WireguardClient.vni)
         .where(WireguardClient.vpn_id == vpn_id)
         .order_by(WireguardClient.client_id)
     )
     for rows in session.execute(query, execution_options={"yield_per": _CHUNK}).partitions():
-        known = addresses.addresses(session, [row.address_id for row in rows])
-        for public_key, address_id, vni in rows:
-            if address_id in known:
-                yield Peer(public_key, known[address_id].address, vni)
+        own = addresses.of_clients(session, [row.client_id for row in rows])
+        for client_id, public_key, vni in rows:
+            if client_id in own:
+                yield Peer(public_key, own[client_id], vni)
 
 
 def variables(
@@ -117,10 +97,10 @@ def variables(
         client.client_id: client
         for client in session.scalars(sa.select(WireguardClient).where(WireguardClient.client_id.in_(client_ids)))
     }
-    known = addresses.addresses(session, [client.address_id for client in found.values()])
+    own = addresses.of_clients(session, list(found))
     for client in found.values():
         suffix = client.vpn_id.hex
         values = {f"pub_key_{suffix}": client.public_key, f"pvt_key_{suffix}": client.private_key}
-        if client.address_id in known:
-            values[f"ip_address_{suffix}"] = known[client.address_id].address
+        if client.client_id in own:
+            values[f"ip_address_{suffix}"] = own[client.client_id].address
         yield client, values

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
-from guywire.interfaces import ArchiveFile, JSONObject
+from guywire.interfaces import AddressFacts, ArchiveFile, JSONObject
 
 _LISTS = {"dns": "DNS"}
 _VALUES = {"mtu": "MTU", "save_config": "SaveConfig", "table": "Table"}
@@ -22,13 +21,8 @@ class Peer:
     """A client as its server sees it."""
 
     public_key: str
-    address: str
+    address: AddressFacts
     vni: int | None = None
-
-
-def host_network(address: str) -> str:
-    """The network that holds one address and no other: ``10.0.0.2/32``."""
-    return f"{address}/{ip_address(address).max_prefixlen}"
 
 
 def wireguard_file(tunnel: JSONObject, private_key: str, address: str, peers: Iterable[Peer]) -> ArchiveFile:
@@ -46,7 +40,7 @@ def wireguard_file(tunnel: JSONObject, private_key: str, address: str, peers: It
 def vxlan_file(tunnel: JSONObject, vni: int | None, peers: Iterable[Peer]) -> ArchiveFile:
     """``vxlan.json``: where the other end of each tunnel is. ``vni`` is the number that the server prescribes."""
     interface = {"interface": tunnel["name"]} if tunnel.get("name") else {}
-    tunnels = [{**interface, "remote": peer.address, "vni": peer.vni if vni is None else vni} for peer in peers]
+    tunnels = [{**interface, "remote": peer.address.address, "vni": peer.vni if vni is None else vni} for peer in peers]
     return ArchiveFile("vxlan.json", json.dumps(tunnels, indent=4, sort_keys=True).encode())
 
 
@@ -82,7 +76,7 @@ def _manual_peer(peer: JSONObject) -> Lines:
 
 
 def _automatic_peer(peer: Peer) -> str:
-    return f"[Peer]\nAllowedIPs = {host_network(peer.address)}\nPublicKey = {peer.public_key}\n"
+    return f"[Peer]\nAllowedIPs = {peer.address.network}\nPublicKey = {peer.public_key}\n"
 
 
 def _section(title: str, lines: Lines) -> str:

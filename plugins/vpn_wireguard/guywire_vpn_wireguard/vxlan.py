@@ -42,7 +42,7 @@ class VxlanWireguard(Wireguard):
 
     def client_variables(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Any]]:
         """The client's keys, its address and the number of its tunnel."""
-        found = list(peers.variables(session, self.provider, client_ids))
+        found = list(peers.variables(session, self.addresses, client_ids))
         query = sa.select(Vpn.id, Vpn.config).where(Vpn.id.in_({client.vpn_id for client, _ in found}))
         prescribed = {id: _vni(config) for id, config in session.execute(query)}
         for client, values in found:

@@ -45,6 +45,7 @@ def upgrade() -> None:
         sa.Column("config_id", sa.Uuid(), nullable=False),
         sa.Column("vpn_id", sa.Uuid(), nullable=False),
         sa.Column("auto_cert", sa.Boolean(), nullable=False),
+        sa.Column("is_outdated", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(
             ["config_id"], ["config.id"], name=op.f("fk_vpn_client_config_id_config"), ondelete="CASCADE"
         ),

@@ -12,7 +12,7 @@ from guywire.api.schema import Schema
 from guywire.models import Vpn
 
 from guywire_ipam.models import Subnet, VpnSubnet
-from guywire_ipam.services import servers
+from guywire_ipam.services import vpn_servers
 
 _ID = {"type": ["string", "null"], "format": "uuid"}
 
@@ -31,9 +31,9 @@ VPN_FIELDS = FieldGroup(
     name="ipam",
     after="backend",
     shown={"subnet": _ID, "ip": _ID},
-    load=servers.load,
+    load=vpn_servers.load,
     body=VpnSubnetBody,
-    save=servers.save,
+    save=vpn_servers.save,
     filters={
         "subnet": filters.related(
             sa.select(VpnSubnet.subnet_id).where(VpnSubnet.vpn_id == Vpn.id).scalar_subquery(),

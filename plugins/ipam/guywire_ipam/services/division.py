@@ -11,13 +11,13 @@ from typing import Any
 
 import sqlalchemy as sa
 from guywire.events import SubnetsDeleting
-from guywire.models import Config, Device
+from guywire.models import Config, Device, VpnClient
 from guywire.plugin import notify
 from guywire.services.status import mark_stale
 from sqlalchemy.orm import Session
 
 from guywire_ipam.addresses import Address, Network, last_of, parse_address, parse_network
-from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule
+from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule, VpnSubnet
 from guywire_ipam.services import pool
 from guywire_ipam.services.blocks import free_blocks
 
@@ -107,6 +107,14 @@ def release(session: Session, condition: Any) -> None:
         pool.delete_subnets(session, in_tree, root_id, parse_address(first), parse_address(last))
 
 
+def of_client(config_id: uuid.UUID, master_id: Any) -> Any:
+    """A condition on ``Subnet``: what a configuration has of a master because it is a client of a VPN server."""
+    of_clients = sa.select(SubnetDivisionRule.id).where(
+        SubnetDivisionRule.type == VPN, SubnetDivisionRule.master_subnet_id == master_id
+    )
+    return sa.and_(Subnet.config_id == config_id, Subnet.rule_id.in_(of_clients))
+
+
 def follow_device(session: Session, device: Device) -> None:
     """Take back what a device has by rules of other organizations than its own, and give it what those of its own
     promise.
@@ -136,15 +144,14 @@ def rename(session: Session, rule: SubnetDivisionRule) -> None:
 
 def config_ids_of(session: Session, rule: SubnetDivisionRule, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
     """The next configurations, in the order of their ids, that a rule has something for."""
-    if rule.type == DEVICE:
-        query = (
-            sa.select(Config.id)
-            .join(Device, Device.id == Config.device_id)
-            .where(Device.organization_id == rule.organization_id)
-        )
-    else:
-        # VPN clients got theirs when they became clients; they may lack what the rule promises since then.
-        query = sa.select(Config.id).where(Config.id.in_(sa.select(Subnet.config_id).where(Subnet.rule_id == rule.id)))
+    query = (
+        sa.select(Config.id)
+        .join(Device, Device.id == Config.device_id)
+        .where(Device.organization_id == rule.organization_id)
+    )
+    if rule.type == VPN:
+        clients = sa.select(VpnClient.config_id).join(VpnSubnet, VpnSubnet.vpn_id == VpnClient.vpn_id)
+        query = query.where(Config.id.in_(clients.where(VpnSubnet.subnet_id == rule.master_subnet_id)))
     if after is not None:
         query = query.where(Config.id > after)
     return list(session.scalars(query.order_by(Config.id).limit(limit)))

@@ -13,6 +13,7 @@ from itertools import islice
 from typing import Any
 
 import sqlalchemy as sa
+from guywire.interfaces import AddressFacts
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.orm.attributes import set_committed_value
 
@@ -157,6 +158,11 @@ def new_row(
         "successor": successor_of(address),
         "ends_run": True,
     }
+
+
+def facts_of(row: AddressRow) -> AddressFacts:
+    """An address that was taken, as others know it."""
+    return AddressFacts(row["id"], row["subnet_id"], str(row["ip_address"]))
 
 
 def insert_rows(session: Session, rows: Sequence[AddressRow]) -> None:

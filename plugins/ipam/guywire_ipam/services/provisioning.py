@@ -8,7 +8,7 @@ from uuid import UUID
 from guywire.db import writing
 
 from guywire_ipam.models import SubnetDivisionRule
-from guywire_ipam.services import division
+from guywire_ipam.services import division, vpn_clients
 
 PROVISION = "ipam.provision"
 
@@ -28,4 +28,6 @@ def provision(runtime: Any, rule_id: str) -> None:
             if not config_ids:
                 return
             division.provision(session, rule, config_ids, runtime.clock())
+            if rule.type == division.VPN:
+                vpn_clients.follow(session, rule, config_ids)
             after = config_ids[-1]

@@ -82,12 +82,18 @@ class CARenewal(CAResource):
     @override
     def prepare(self) -> list[tuple[Any, str]]:
         ca = self.row()
-        return renewal.needed([ca, *renewal.certificates_to_renew(self.session, ca.id)])
+        certificates = renewal.certificates_to_renew(self.session, ca.id)
+        self.prepared = ca, certificates
+        return renewal.needed([ca, *certificates])
+
+    @override
+    def sign(self) -> None:
+        self.prepared = renewal.signed(*self.prepared, self.keys, self.now, with_ca=True)
 
     def renew(self) -> dict[str, Any]:
         """Renew the CA and answer it."""
         ca = self.row()
-        renewal.renew_ca(self.session, ca, self.keys, self.now)
+        renewal.renew_ca(self.session, ca, self.prepared, self.now)
         return self.represent(ca)
 
 

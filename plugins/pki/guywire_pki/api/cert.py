@@ -99,15 +99,21 @@ class CertRenewal(CertResource):
     @override
     def prepare(self) -> list[tuple[Any, str]]:
         certificate = self.row()
-        self.prepared = certificate.ca_id
+        self.prepared = self.session.get_one(CA, certificate.ca_id), [certificate]
         return renewal.needed([certificate])
+
+    @override
+    def sign(self) -> None:
+        ca, certificates = self.prepared
+        self.prepared = ca.id, renewal.signed(ca, certificates, self.keys, self.now, with_ca=False)
 
     def renew(self) -> dict[str, Any]:
         """Renew the certificate and answer it."""
+        ca_id, renewals = self.prepared
         # In the order in which the renewal of a CA takes them.
-        ca = lock_to_issue(self.session, self.prepared)
+        ca = lock_to_issue(self.session, ca_id)
         certificate = self.row()
-        renewal.renew_certificate(self.session, certificate, ca, self.keys, self.now)
+        renewal.renew_certificate(self.session, certificate, ca, renewals)
         return self.represent(certificate)
 
 

@@ -63,6 +63,7 @@ class Issuing(Resource):
                 wanted = self.prepare()
             made = keys.generate_many([length for _, length in wanted])
             self.keys = {use: key for (use, _), key in zip(wanted, made, strict=True)}
+            self.sign()
         super().__init__(request)
 
     def prepare(self) -> list[tuple[Any, str]]:
@@ -74,6 +75,9 @@ class Issuing(Resource):
         self._require_organization(fields)
         self.prepared = self.complete(without(self.field_groups, fields))
         return [] if "certificate" in self.prepared else [("own", self.prepared["key_length"])]
+
+    def sign(self) -> None:
+        """Sign with the new keys what can be signed before anything is locked."""
 
     def complete(self, fields: dict[str, Any]) -> Values:
         """The columns of a new row, but for its key and what is made with it. Raises Invalid."""

@@ -19,6 +19,7 @@ from guywire.interfaces import (
     ServerCertificate,
 )
 from guywire.models import Organization
+from guywire.services.preparation import prepared
 from guywire.services.vpn_servers import mark_stale
 from sqlalchemy.orm import Session
 from typing_extensions import override
@@ -142,7 +143,7 @@ class Provider(PkiProvider, CertificateLookup):
         return self.servers(session, [vpn_id])[vpn_id]
 
     def _issue_somehow(self, session: Session, ca_id: int, order: CertificateOrder, now: datetime) -> int:
-        [key] = self.prepare_keys(session, ca_id, 1)
+        [key] = self._key_made_ahead(session, ca_id)
         try:
             [cert_id] = self.issue(session, ca_id, [order], now, [key])
         except Invalid:
@@ -150,6 +151,14 @@ class Provider(PkiProvider, CertificateLookup):
             other = with_suffix(order.common_name)
             [cert_id] = self.issue(session, ca_id, [replace(order, common_name=other)], now, [key])
         return cert_id
+
+    def _key_made_ahead(self, session: Session, ca_id: int) -> Sequence[Any]:
+        """A key for a certificate of a CA. One that takes long is made without locks, and the request is repeated."""
+        length = session.scalars(sa.select(CA.key_length).where(CA.id == ca_id)).one()
+        if keys.is_fast(length):
+            return [keys.generate(length)]
+        kind = "pki", length
+        return prepared(session, {kind: 1}, lambda _: {kind: keys.generate_many([length])})[kind]
 
     @override
     def release_server(self, session: Session, vpn_id: UUID, now: datetime) -> None:
@@ -173,8 +182,10 @@ class Provider(PkiProvider, CertificateLookup):
         ca_id = session.scalar(query.with_for_update(read=True))
         if ca_id is None:
             raise Invalid({"ca": [NO_CA]})
-        cert_ids = self.issue(session, ca_id, list(orders.values()), now, keys)
-        vpn_clients.remember(session, dict(zip(orders, cert_ids, strict=True)))
+        own = vpn_clients.certificates_of(session, list(orders))
+        lacking = {client_id: order for client_id, order in orders.items() if client_id not in own}
+        cert_ids = self.issue(session, ca_id, list(lacking.values()), now, keys)
+        vpn_clients.remember(session, dict(zip(lacking, cert_ids, strict=True)))
 
     @override
     def of_clients(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, Credential]:

@@ -12,6 +12,7 @@ from guywire.errors import Conflict
 from guywire.events import CADeleting, CertificatesDeleting, CertificatesRenewed, Event
 from guywire.models import Config, Device, Vpn, VpnClient
 from guywire.services import status
+from guywire.services.vpn_clients import outdate
 from sqlalchemy.orm import Session
 
 from guywire_pki.models import Cert, VpnClientCertificate
@@ -52,18 +53,10 @@ def take_back(session: Session, condition: Any, now: datetime) -> None:
 
 
 def renew(session: Session, condition: Any, now: datetime) -> None:
-    """Take certificates back and forget their clients, so that whoever renders their configurations makes them anew.
-
-    That happens in batches and in the worker, however many they are.
-    """
+    """Take certificates back, so that clients get others."""
     take_back(session, condition, now)
-    _forget(session, condition)
-
-
-def _forget(session: Session, condition: Any) -> None:
-    client_ids = sa.select(VpnClientCertificate.client_id).where(condition)
-    status.mark_stale(session, sa.select(VpnClient.config_id).where(VpnClient.id.in_(client_ids)))
-    session.execute(sa.delete(VpnClient).where(VpnClient.id.in_(client_ids)), execution_options=_QUIET)
+    outdate(session, _having(condition))
+    session.execute(sa.delete(VpnClientCertificate).where(condition), execution_options=_QUIET)
 
 
 def hear(session: Session, event: Event) -> None:
@@ -78,22 +71,24 @@ def hear(session: Session, event: Event) -> None:
         case CertificatesDeleting(ids, force):
             _lost(session, VpnClientCertificate.cert_id.in_(ids), force)
         case CertificatesRenewed(ids):
-            client_ids = sa.select(VpnClientCertificate.client_id).where(VpnClientCertificate.cert_id.in_(ids))
-            status.mark_stale(session, sa.select(VpnClient.config_id).where(VpnClient.id.in_(client_ids)))
+            status.mark_stale(
+                session, sa.select(VpnClient.config_id).where(_having(VpnClientCertificate.cert_id.in_(ids)))
+            )
 
 
 def _lost(session: Session, condition: Any, force: bool) -> None:
-    client_ids = sa.select(VpnClientCertificate.client_id).where(condition)
-    using = sa.select(Vpn.name).where(
-        Vpn.id.in_(sa.select(VpnClient.vpn_id).where(VpnClient.id.in_(client_ids)).correlate(None))
-    )
+    using = sa.select(Vpn.name).where(Vpn.id.in_(sa.select(VpnClient.vpn_id).where(_having(condition))))
     names = session.scalars(using.order_by(Vpn.name).limit(_NAMED)).all()
     if names and not force:
         raise Conflict(
             f"Clients of VPN servers have it: {', '.join(names)}. ?force=true deletes it anyway, and they get others."
         )
     if names:
-        _forget(session, condition)
+        outdate(session, _having(condition))
+
+
+def _having(condition: Any) -> Any:
+    return VpnClient.id.in_(sa.select(VpnClientCertificate.client_id).where(condition))
 
 
 def devices_with(session: Session, cert_ids: Sequence[int]) -> list[UUID]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from threading import BoundedSemaphore
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -16,6 +17,7 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
     load_pem_private_key,
 )
+from guywire.errors import Overloaded
 
 PrivateKey = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey
 
@@ -34,6 +36,15 @@ DEFAULT_LENGTH = "2048"
 _CURVES: dict[str, type[ec.EllipticCurve]] = {"256": ec.SECP256R1, "384": ec.SECP384R1, "521": ec.SECP521R1}
 
 
+_PROCESSORS = os.cpu_count() or 1
+_processors = BoundedSemaphore(_PROCESSORS)
+
+_PLACES = 5
+"""How many requests may make RSA keys or wait for that: some threads of a web process have to be left for polls."""
+
+_places = BoundedSemaphore(_PLACES)
+
+
 class KeyInvalid(Exception):
     """A text that is no private key which we can use."""
 
@@ -42,19 +53,30 @@ class PassphraseWrong(Exception):
     """A private key that the passphrase does not open, or that needs one."""
 
 
+def is_fast(length: str) -> bool:
+    """Whether making such a key takes no time to speak of."""
+    return length in _CURVES
+
+
 def generate(length: str) -> PrivateKey:
     """A new key. An RSA key takes a good part of a second, in which no other thread has to wait."""
     if length in _CURVES:
         return ec.generate_private_key(_CURVES[length]())
-    return rsa.generate_private_key(65537, int(length))
+    with _processors:
+        return rsa.generate_private_key(65537, int(length))
 
 
 def generate_many(lengths: Sequence[str]) -> list[PrivateKey]:
-    """New keys, on all processors."""
-    if len(lengths) < 2 or all(length in _CURVES for length in lengths):
+    """New keys, on all processors. Raises Overloaded when many others make or await some that take long."""
+    if all(map(is_fast, lengths)):
         return [generate(length) for length in lengths]
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(generate, lengths))
+    if not _places.acquire(blocking=False):
+        raise Overloaded()
+    try:
+        with ThreadPoolExecutor(_PROCESSORS) as threads:
+            return list(threads.map(generate, lengths))
+    finally:
+        _places.release()
 
 
 def length_of(key: PrivateKey) -> str:

@@ -150,3 +150,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("ip_id", name=op.f("uq_ipam_vpn_ip_id")),
     )
     op.create_index(op.f("ix_ipam_vpn_subnet_id"), "ipam_vpn", ["subnet_id"])
+    op.create_table(
+        "ipam_vpn_client",
+        sa.Column("client_id", sa.Uuid(), nullable=False),
+        sa.Column("address_id", sa.Uuid(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["client_id"], ["vpn_client.id"], name=op.f("fk_ipam_vpn_client_client_id_vpn_client"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["address_id"],
+            ["ipam_ip_address.id"],
+            name=op.f("fk_ipam_vpn_client_address_id_ipam_ip_address"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("client_id", name=op.f("pk_ipam_vpn_client")),
+    )
+    op.create_index(op.f("ix_ipam_vpn_client_address_id"), "ipam_vpn_client", ["address_id"])

@@ -16,7 +16,6 @@ def upgrade() -> None:
         sa.Column("vpn_id", sa.Uuid(), nullable=False),
         sa.Column("private_key", sa.LargeBinary(), nullable=False),
         sa.Column("public_key", sa.String(length=44), nullable=False),
-        sa.Column("subnet_id", sa.Uuid(), nullable=False),
         sa.ForeignKeyConstraint(
             ["vpn_id"], ["vpn.id"], name=op.f("fk_vpn_wireguard_server_vpn_id_vpn"), ondelete="CASCADE"
         ),
@@ -28,8 +27,6 @@ def upgrade() -> None:
         sa.Column("vpn_id", sa.Uuid(), nullable=False),
         sa.Column("private_key", sa.LargeBinary(), nullable=False),
         sa.Column("public_key", sa.String(length=44), nullable=False),
-        sa.Column("address_id", sa.Uuid(), nullable=False),
-        sa.Column("subnet_id", sa.Uuid(), nullable=False),
         sa.Column("vni", sa.Integer(), nullable=True),
         sa.ForeignKeyConstraint(
             ["client_id"],
@@ -43,6 +40,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("client_id", name=op.f("pk_vpn_wireguard_client")),
         sa.UniqueConstraint("vpn_id", "vni", name=op.f("uq_vpn_wireguard_client_vpn_id_vni")),
     )
-    op.create_index(op.f("ix_vpn_wireguard_client_address_id"), "vpn_wireguard_client", ["address_id"])
-    op.create_index(op.f("ix_vpn_wireguard_client_subnet_id"), "vpn_wireguard_client", ["subnet_id"])
     op.create_index("ix_vpn_wireguard_client_vpn_id_client_id", "vpn_wireguard_client", ["vpn_id", "client_id"])

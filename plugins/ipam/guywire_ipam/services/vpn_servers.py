@@ -15,7 +15,7 @@ from guywire.services.vpn_servers import mark_changed
 from sqlalchemy.orm import Session
 
 from guywire_ipam.models import IpAddress, Subnet, VpnSubnet
-from guywire_ipam.services import pool
+from guywire_ipam.services import pool, vpn_clients
 
 MISMATCH = "Please ensure that the organization of this VPN server and the organization of the related subnet match."
 
@@ -27,21 +27,22 @@ def load(session: Session, vpn_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str
 
 
 def save(session: Session, vpn: Vpn, given: Mapping[str, Any], now: datetime) -> None:
-    """Let a server have another subnet; then its address is free again. Raises Invalid."""
-    row = session.get(VpnSubnet, vpn.id)
-    subnet_id = given.get("subnet", row and row.subnet_id)
-    if row is not None and subnet_id != row.subnet_id:
+    """Let a server have another subnet; then its address is free again, and its clients get others. Raises Invalid."""
+    row = session.get(VpnSubnet, vpn.id, with_for_update=True, populate_existing=True)
+    former = row and row.subnet_id
+    subnet_id = given.get("subnet", former)
+    if subnet_id is not None and session.get_one(Subnet, subnet_id).organization_id not in (None, vpn.organization_id):
+        raise Invalid({"organization": [MISMATCH]})
+    if subnet_id == former:
+        return
+    if row is not None:
         release(session, row)
         session.delete(row)
         session.flush()
-        row = None
-    if subnet_id is None:
-        return
-    if session.get_one(Subnet, subnet_id).organization_id not in (None, vpn.organization_id):
-        raise Invalid({"organization": [MISMATCH]})
-    if row is None:
+    if subnet_id is not None:
         session.add(VpnSubnet(vpn_id=vpn.id, subnet_id=subnet_id))
         session.flush()
+    vpn_clients.renew(session, vpn.id)
 
 
 def release(session: Session, row: VpnSubnet) -> None:
