@@ -18,6 +18,8 @@ endif
 PYTEST = $(BIN)/python -m pytest $(PYTEST_FLAGS)
 # Each process has a database server of its own, so more than a few do not help.
 IN_PARALLEL = --numprocesses auto --maxprocesses 4 --dist worksteal
+# Files run beside each other: the tests of one share its servers and its names of interfaces.
+TWO_AT_ONCE = --numprocesses 2 --dist loadfile
 
 .PHONY: help serve test test-system test-long lint conformance bench docs clean
 .DEFAULT_GOAL := help
@@ -35,7 +37,7 @@ test: $(VENV)/.test ## the tests that need no root and no daemons, on SQLite and
 
 test-system: $(VENV)/.test ## the tests with real daemons; installs Debian packages, as root
 	tests/system/install-packages
-	$(PYTEST) -m system tests/system
+	$(PYTEST) $(TWO_AT_ONCE) -m system tests/system
 
 test-long: $(VENV)/.test ## the tests with ten thousand of everything
 	$(PYTEST) -m long

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +88,23 @@ class Instance:
 
     def logged(self, text: str) -> bool:
         return text in self.log.read_text()
+
+
+def installed(folder: Path) -> Instance:
+    """An installation in ``folder`` with a migrated database, in which the fixture's users are, and its key ring."""
+    shutil.copytree(_installed_once(), folder, dirs_exist_ok=True)
+    return Instance(folder)
+
+
+@cache
+def _installed_once() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="guywire-test-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    instance = Instance(folder)
+    for arguments in (("migrate", INI), ("bootstrap", INI, FIXTURE)):
+        result = instance.run(*arguments)
+        assert result.returncode == 0, result.stderr
+    return folder
 
 
 def free_port() -> int:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
 import sqlite3
@@ -22,12 +21,12 @@ from guywire.cli import web
 from guywire.cli.supervisor import Backoff, Supervisor
 from guywire.settings import Settings
 from processes import (
-    FIXTURE,
     INI,
     TOKEN,
     Instance,
     descendants,
     eventually,
+    installed,
     processes,
     web_processes,
     workers,
@@ -36,20 +35,9 @@ from processes import (
 ORGANIZATION = "00000000-0000-4000-8000-000000000011"
 
 
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a migrated database in which the fixture's users are, and its key ring."""
-    instance = Instance(tmp_path_factory.mktemp("prepared"))
-    for arguments in (("migrate", INI), ("bootstrap", INI, FIXTURE)):
-        result = instance.run(*arguments)
-        assert result.returncode == 0, result.stderr
-    return instance.folder
-
-
 @pytest.fixture
-def instance(tmp_path: Path, prepared: Path) -> Instance:
-    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
-    return Instance(tmp_path)
+def instance(tmp_path: Path) -> Instance:
+    return installed(tmp_path)
 
 
 def test_it_serves_and_heals_and_stops(instance: Instance) -> None:

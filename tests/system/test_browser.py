@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import product
+from typing import Literal
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from processes import FIXTURE, INI, ROOT, TOKEN, Instance, eventually
+from processes import ROOT, TOKEN, eventually, installed
 
 pytestmark = pytest.mark.system
 
@@ -22,16 +24,14 @@ OPTIONS = [
     "--disable-sync",
 ]
 PASSWORD = "tester-Pass1"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 TEMPLATES, DEVICES = "/api/v1/controller/template/", "/api/v1/controller/device/"
 
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A server with the fixture's users."""
-    instance = Instance(tmp_path_factory.mktemp("instance"))
-    for arguments in (("migrate", INI), ("bootstrap", INI, FIXTURE)):
-        result = instance.run(*arguments)
-        assert result.returncode == 0, result.stderr
+    instance = installed(tmp_path_factory.mktemp("instance"))
     with instance.serve():
         eventually(instance.answers, "the first answer")
         yield f"http://127.0.0.1:{instance.port}"
@@ -160,18 +160,18 @@ def test_somebody_chooses_between_light_and_dark(browser: Browser, address: str)
     context.close()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_pages_fit_and_are_kept_as_pictures(browser: Browser, address: str, width: int, scheme: str) -> None:
+def test_pages_fit_and_are_kept_as_pictures(browser: Browser, address: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    context = browser.new_context(
-        base_url=address, viewport={"width": width, "height": 900}, color_scheme="dark" if scheme == "dark" else "light"
-    )
+    context = browser.new_context(base_url=address)
     page = context.new_page()
 
     def picture(name: str) -> None:
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than the screen"
-        page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        for width, scheme in product((1280, 390), SCHEMES):
+            page.set_viewport_size({"width": width, "height": 900})
+            page.emulate_media(color_scheme=scheme)
+            assert page.evaluate("document.documentElement.scrollWidth") <= width, f"{name} is wider than the screen"
+            page.screenshot(path=SCREENSHOTS / f"{name}-{width}-{scheme}.png", full_page=True)
+        page.set_viewport_size({"width": 1280, "height": 900})
 
     page.goto("/accounts/login/")
     picture("login")

@@ -52,15 +52,20 @@ def listens(port: int) -> bool:
     return True
 
 
-@pytest.fixture
-def guywire_port(tmp_path: Path) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nginx")
+
+
+@pytest.fixture(scope="module")
+def guywire_port(folder: Path) -> Iterator[int]:
     """A server that trusts nginx on this host, as production.ini does."""
     port = free_port()
-    ini = tmp_path / "production.ini"
+    ini = folder / "production.ini"
     production = (ROOT / "production.ini").read_text()
     for key, value in {
-        "sqlalchemy.url": f"sqlite:///{tmp_path}/guywire.sqlite",
-        "guywire.data_dir": str(tmp_path),
+        "sqlalchemy.url": f"sqlite:///{folder}/guywire.sqlite",
+        "guywire.data_dir": str(folder),
         "guywire.http_port": str(port),
     }.items():
         production = re.sub(f"^{re.escape(key)} = .*$", f"{key} = {value}", production, flags=re.MULTILINE)
@@ -69,7 +74,7 @@ def guywire_port(tmp_path: Path) -> Iterator[int]:
     command = [sys.executable, "-m", "guywire.cli"]
     for arguments in (["keys", "create", ini], ["migrate", ini], ["bootstrap", ini, FIXTURE]):
         subprocess.run([*command, *arguments], env=environ, check=True, stdout=subprocess.DEVNULL)
-    log = tmp_path / "guywire.log"
+    log = folder / "guywire.log"
     with log.open("wb") as stream:
         server = subprocess.Popen([*command, "serve", ini], env=environ, stdout=stream, stderr=stream)
     eventually(lambda: listens(port), log)
@@ -99,27 +104,27 @@ def write_certificate(folder: Path, host: str) -> None:
     )
 
 
-@pytest.fixture
-def nginx_port(tmp_path: Path, guywire_port: int) -> Iterator[int]:
+@pytest.fixture(scope="module")
+def nginx_port(folder: Path, guywire_port: int) -> Iterator[int]:
     """nginx with the documented site, on other ports and with a certificate of its own."""
     port = free_port()
     [site] = re.findall(r"```nginx\n(.*?)```", (ROOT / "docs/deployment.md").read_text(), re.DOTALL)
-    write_certificate(tmp_path, "controller.example.org")
+    write_certificate(folder, "controller.example.org")
     for before, after in {
         "127.0.0.1:6543": f"127.0.0.1:{guywire_port}",
         "listen 443 ssl;": f"listen 127.0.0.1:{port} ssl;",
         "listen [::]:443 ssl;": "",
-        "/etc/ssl/": f"{tmp_path}/",
+        "/etc/ssl/": f"{folder}/",
     }.items():
         assert before in site
         site = site.replace(before, after)
-    configuration = tmp_path / "nginx.conf"
-    log = tmp_path / "nginx.log"
+    configuration = folder / "nginx.conf"
+    log = folder / "nginx.log"
     places = "".join(
-        f"{kind}_temp_path {tmp_path}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{kind}_temp_path {folder}/{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     configuration.write_text(
-        f"daemon off; pid {tmp_path}/nginx.pid; user root; error_log {log};"
+        f"daemon off; pid {folder}/nginx.pid; user root; error_log {log};"
         f"events {{}} http {{ access_log off; {places} {site} }}"
     )
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")

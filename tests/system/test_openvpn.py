@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 import requests
-from processes import FIXTURE, INI, TOKEN, Instance, eventually
+from processes import FIXTURE, TOKEN, Instance, eventually, installed
 
 pytestmark = pytest.mark.system
 
@@ -126,10 +126,7 @@ class Controller:
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    instance = Instance(tmp_path_factory.mktemp("guywire"))
-    for arguments in (["migrate", INI], ["bootstrap", INI, FIXTURE]):
-        done = instance.run(*arguments)
-        assert done.returncode == 0, done.stderr
+    instance = installed(tmp_path_factory.mktemp("guywire"))
     with instance.serve():
         eventually(instance.answers, "the first answer", 60)
         yield Controller(instance)

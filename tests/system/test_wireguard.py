@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 import requests
-from processes import FIXTURE, INI, TOKEN, Instance, eventually
+from processes import FIXTURE, TOKEN, Instance, eventually, installed
 
 pytestmark = pytest.mark.system
 
@@ -48,7 +48,7 @@ class Host:
         return run("ip", "netns", "exec", self.name, *command)
 
     def reaches(self, address: str, times: int = 1) -> bool:
-        ping = ["ip", "netns", "exec", self.name, "ping", "-n", "-c", str(times), "-W", "2", address]
+        ping = ["ip", "netns", "exec", self.name, "ping", "-n", "-i", "0.2", "-c", str(times), "-W", "2", address]
         return subprocess.run(ping, capture_output=True, timeout=60).returncode == 0
 
 
@@ -124,10 +124,7 @@ class Controller:
 
 @pytest.fixture(scope="module")
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
-    instance = Instance(tmp_path_factory.mktemp("guywire"))
-    for arguments in (["migrate", INI], ["bootstrap", INI, FIXTURE]):
-        done = instance.run(*arguments)
-        assert done.returncode == 0, done.stderr
+    instance = installed(tmp_path_factory.mktemp("guywire"))
     with instance.serve():
         eventually(instance.answers, "the first answer", 60)
         yield Controller(instance)
