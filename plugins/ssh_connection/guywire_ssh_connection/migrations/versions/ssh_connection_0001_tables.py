@@ -186,16 +186,18 @@ def _create_commands() -> None:
         sa.PrimaryKeyConstraint("number", name=op.f("pk_ssh_connection_command")),
         sa.UniqueConstraint("id", name=op.f("uq_ssh_connection_command_id")),
     )
-    waiting = sa.text("status = 'in-progress'")
-    for name, columns, options in (
-        ("ix_ssh_connection_command_device_id_number", ["device_id", "number"], {}),
-        ("ix_ssh_connection_command_batch_id_number", ["batch_id", "number"], {}),
-        ("ix_ssh_connection_command_connection_id", ["connection_id"], {}),
-        ("ix_ssh_connection_command_modified", ["modified"], {}),
-        (
-            "ix_ssh_connection_command_waiting",
-            ["device_id", "hold"],
-            {"sqlite_where": waiting, "postgresql_where": waiting},
-        ),
+    for name, columns in (
+        ("ix_ssh_connection_command_device_id_number", ["device_id", "number"]),
+        ("ix_ssh_connection_command_batch_id_number", ["batch_id", "number"]),
+        ("ix_ssh_connection_command_connection_id", ["connection_id"]),
+        ("ix_ssh_connection_command_modified", ["modified"]),
     ):
-        op.create_index(name, "ssh_connection_command", columns, **options)
+        op.create_index(name, "ssh_connection_command", columns)
+    waiting = sa.text("status = 'in-progress'")
+    op.create_index(
+        "ix_ssh_connection_command_waiting",
+        "ssh_connection_command",
+        ["device_id", "hold"],
+        sqlite_where=waiting,
+        postgresql_where=waiting,
+    )
