@@ -66,8 +66,8 @@ def kill(processes: Any) -> None:
 
 
 class Fleet:
-    """Five hundred devices that share a template (five batches for the worker), and what is known of them without asking
-    the server."""
+    """Five hundred devices that share a template, which are five batches for the worker; and what is known of them
+    without asking the server."""
 
     def __init__(self, runtime: Runtime, server: Server, token: str, template: UUID) -> None:
         self.runtime, self.server, self.token, self.template = runtime, server, token, template
