@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from geo_rows import floor_plan_row, location_row
 from guywire import hookimpl
 from guywire.api.service import APIService, Operation, services_of
 from guywire.db import reading, writing
@@ -24,10 +25,13 @@ from guywire.services.accounts import create_organization
 from guywire.testing.access import ALLOWED, Question, Visitor, Walk, expected
 from guywire.testing.clients import OPENWRT
 from guywire.testing.fixtures import make_user
+from guywire_geo.models import DeviceLocation, FloorPlan, Location, OrganizationGeoSettings
 from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule
 from guywire_pki.models import CA, Cert
+from guywire_ssh_connection.command_models import Batch, Command, OrganizationCommands
 from ipam_rows import address_row, rule_row, subnet_row
 from pki_rows import ca_row, cert_row
+from ssh_rows import batch_row, command_row
 
 _DETAIL = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
 EXCEPTIONS = {
@@ -86,7 +90,15 @@ def walk(app, runtime, organization, other_organization, disabled_organization):
         Subnet: subnet_row,
         IpAddress: address_row,
         SubnetDivisionRule: rule_row,
+        Command: command_row,
+        Batch: batch_row,
+        OrganizationCommands: lambda session, owner: session.get_one(Organization, owner),
         OrganizationConfigSettings: lambda session, owner: session.get_one(Organization, owner),
+        OrganizationGeoSettings: lambda session, owner: session.get_one(Organization, owner),
+        Location: location_row,
+        FloorPlan: floor_plan_row,
+        # Where a device is has the device's path.
+        DeviceLocation: make_device,
         "device_activate": partial(make_device, is_deactivated=True),
     }
     return Walk(app, runtime, owners, make=make, missing=MISSING, exceptions=EXCEPTIONS)
