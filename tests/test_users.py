@@ -188,6 +188,29 @@ def test_managers_see_the_users_of_their_organizations_without_the_superusers(
         assert operator.get(path, 403) == DENIED
 
 
+def test_users_are_found_by_what_is_known_of_them(admin, administrator, organization, other_organization):
+    ada = make(admin, organization_users={"organization": organization}, first_name="Augusta", last_name="King")
+    make(admin, "bob_1", email="bob@example.com", is_active=False, organization_users={"organization": organization})
+    make(admin, "root", is_superuser=True, organization_users={"organization": other_organization})
+
+    def found(client, query, status=200):
+        answer = client.get(f"{USERS}?{query}", status)
+        return {each["username"] for each in answer["results"]} if status == 200 else answer
+
+    assert found(admin, "username=ADA") == {"ada"}
+    assert found(admin, "username=b_1") == {"bob_1"}
+    assert found(admin, "username=b%25") == set()
+    assert found(admin, "email=EXAMPLE.com") == {"bob_1"}
+    assert found(admin, "search=king") == found(admin, "search=Augu") == {ada["username"]}
+    assert found(admin, f"is_active=false&organization={organization}") == {"bob_1"}
+    assert found(admin, f"organization={organization}") == {"ada", "bob_1", "administrator"}
+    assert "root" in found(admin, "is_superuser=true")
+    assert "root" not in found(admin, "is_superuser=0")
+    assert found(administrator, f"search=tRAt&organization={organization}") == {"administrator"}
+    for wrong in (other_organization, "x"):
+        assert list(found(administrator, f"organization={wrong}", 400)) == ["organization"]
+
+
 def test_managers_make_users_of_their_organizations_who_may_do_no_more_than_they(
     app, administrator, runtime, organization, other_organization
 ):

@@ -56,9 +56,13 @@ def _field(kind: str, **options: Any) -> Field:
     return Field(str, kind=kind, **options)
 
 
-def contains(column: Any, help: str = "") -> Filter:
-    """The text occurs in the column, in any case."""
-    return Filter(lambda text, context: column.icontains(text, autoescape=True), _field("string", help=help))
+def contains(column: Any, help: str = "", *more: Any) -> Filter:
+    """The text occurs in the column (or in one of ``more``), in any case."""
+    columns = (column, *more)
+    return Filter(
+        lambda text, context: sa.or_(*(each.icontains(text, autoescape=True) for each in columns)),
+        _field("string", help=help),
+    )
 
 
 def exactly(column: Any, help: str = "") -> Filter:
@@ -79,12 +83,17 @@ def choice(condition: Callable[[str], Any], choices: Callable[[Registry], Mappin
 
 def related(column: Any, model: Any, help: str = "") -> Filter:
     """The column refers to this object of ``model``, which the user must be able to see."""
+    return referring(lambda key: column == key, model, help)
+
+
+def referring(condition: Callable[[Any], Any], model: Any, help: str = "") -> Filter:
+    """``condition(id)`` for the id of an object of ``model``, which the user must be able to see."""
 
     def check(text: str, context: Validation) -> Any:
         key = primary_key(model, text)
         if not context.exists(model, [key]):
             raise fail("Select a valid choice. That choice is not one of the available choices.")
-        return column == key
+        return condition(key)
 
     return Filter(check, _field("reference", model=model, help=help))
 

@@ -8,11 +8,12 @@ import sqlalchemy as sa
 from typing_extensions import override
 
 from guywire.api.base import Resource, register
+from guywire.api.filters import contains, referring, yes_no
 from guywire.api.schema import REQUIRED
 from guywire.api.user_body import Memberships, NewUserBody, UserDetailBody
 from guywire.api.user_shown import ONLY_FOR_SUPERUSERS, USER, USER_DETAIL
 from guywire.errors import FieldErrors, Invalid, PermissionDenied
-from guywire.models import User
+from guywire.models import Membership, Organization, User
 from guywire.services import emails, sessions, users
 from guywire.services.accounts import create_user
 from guywire.services.memberships import MembershipRefused, add_memberships, replace_memberships
@@ -21,6 +22,10 @@ PATH = "/api/v1/users/user/"
 
 OUT_OF_REACH = "You may not change a user who may do more than you, or belongs to organizations that you do not manage."
 NOT_YOURS_TO_GIVE = "You cannot give permissions that you do not have."
+
+
+def _is_in(organization_id: Any) -> Any:
+    return User.id.in_(sa.select(Membership.user_id).where(Membership.organization_id == organization_id))
 
 
 @register(PATH)
@@ -39,6 +44,16 @@ class UserResource(Resource):
     shown = USER
     shown_in_detail = USER_DETAIL
     hidden = ONLY_FOR_SUPERUSERS
+    filters = {  # noqa: RUF012
+        "search": contains(
+            User.username, "Part of a name or e-mail address.", User.email, User.first_name, User.last_name
+        ),
+        "username": contains(User.username, "Part of the user name."),
+        "email": contains(User.email, "Part of the e-mail address."),
+        "is_active": yes_no(lambda wanted: User.is_active == wanted, "Who may log in, or who may not."),
+        "is_superuser": yes_no(lambda wanted: User.is_superuser == wanted, "Superusers, or all others."),
+        "organization": referring(_is_in, Organization, "Only members of this organization."),
+    }
 
     @override
     def query(self) -> Any:
