@@ -197,7 +197,7 @@ def test_user_add_refuses(ini: Path, arguments: tuple[str, ...], input: str, mes
         (["guywire.http_port = http"], "guywire.http_port: 'http' is not a whole number"),
         (["guywire.log_level = loud"], "guywire.log_level: 'loud' is none of DEBUG"),
         (["guywire.production = true"], "guywire keys create"),
-        (["guywire.plugins.blocked = geo"], "guywire.plugins.blocked names unknown plugins: geo"),
+        (["guywire.plugins.blocked = weather"], "guywire.plugins.blocked names unknown plugins: weather"),
         (["sqlalchemy.url = nonsense"], "sqlalchemy.url: "),
         (["sqlalchemy.url = mysql://host/name"], "sqlalchemy.url: "),
         (["sqlalchemy.url = postgresql+psycopg://u:secret@127.0.0.1:1/x"], "the database is busy or away"),

@@ -1,0 +1,43 @@
+"""Rows and pictures of geography, for tests that need some and do not look at them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from io import BytesIO
+from typing import Any
+from uuid import UUID, uuid4
+
+from guywire_geo.models import FloorPlan, Location
+from PIL import Image
+from sqlalchemy.orm import Session
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+DATES: dict[str, Any] = {"created": NOW, "modified": NOW}
+
+
+def location_row(session: Session, owner: UUID | None) -> Location:
+    """A building."""
+    location = Location(id=uuid4(), organization_id=owner, name="some", type="indoor", **DATES)
+    location.geometry, location.longitude, location.latitude = {"type": "Point", "coordinates": [1.0, 2.0]}, 1.0, 2.0
+    session.add(location)
+    session.flush()
+    return location
+
+
+def floor_plan_row(session: Session, owner: UUID | None) -> FloorPlan:
+    """A floor plan whose picture is lost."""
+    location = location_row(session, owner)
+    size: dict[str, Any] = {"media_type": "image/png", "width": 1, "height": 1}
+    plan = FloorPlan(
+        location_id=location.id, organization_id=owner, floor=1, image=f"{uuid4().hex}.png", **size, **DATES
+    )
+    session.add(plan)
+    session.flush()
+    return plan
+
+
+def picture(kind: str = "PNG", size: tuple[int, int] = (8, 6), **options: Any) -> bytes:
+    """The bytes of an image."""
+    written = BytesIO()
+    Image.new("RGB", size, "white").save(written, kind, **options)
+    return written.getvalue()
