@@ -66,13 +66,8 @@ def begin(session: Session, device_ids: Collection[uuid.UUID]) -> None:
     themselves, as a device does that is new.
     """
     known = set(session.scalars(sa.select(DeviceVisit.device_id).where(DeviceVisit.device_id.in_(device_ids))))
-    generations: dict[uuid.UUID, int] = dict(
-        session.execute(
-            sa.select(ConfigState.device_id, ConfigState.generation).where(ConfigState.device_id.in_(device_ids))
-        )
-        .tuples()
-        .all()
-    )
+    states = sa.select(ConfigState.device_id, ConfigState.generation).where(ConfigState.device_id.in_(device_ids))
+    generations = dict(session.execute(states).all())
     # Without one yet, the first is the one that it fetches by itself.
     session.add_all(
         DeviceVisit(device_id=id, pushed_generation=max(1, generations.get(id, 0)))
@@ -120,8 +115,8 @@ def _due(connectors: Collection[Connector]) -> Any:
         .join(ConfigState, ConfigState.device_id == DeviceVisit.device_id)
         .where(ConfigState.status.in_((MODIFIED, DEACTIVATING)))
         .where(ConfigState.generation != DeviceVisit.pushed_generation)
-        # What is stale will have another generation in a moment.
-        .where(ConfigState.inputs_version == ConfigState.rendered_version)
+        # What is stale as well counts too: rendering it may give the same bytes, and then nobody would ask again.
+        .where(ConfigState.checksum.is_not(None))
         .where(ConfigState.served_checksum.is_distinct_from(ConfigState.checksum))
         .where(has_connection)
     )
@@ -131,7 +126,7 @@ def push(runtime: Runtime) -> None:
     """Have those devices visited whose configurations have changed since somebody last asked for it."""
     fresh = _due(runtime.registry.connectors.values()).where(DeviceVisit.queued_generation != ConfigState.generation)
     with reading(runtime.session_factory) as session:
-        found = session.execute(fresh.order_by(DeviceVisit.device_id)).tuples().all()
+        found = session.execute(fresh.order_by(DeviceVisit.device_id)).all()
     priority = Priority.OPERATOR if len(found) <= _AFTER_EDIT else Priority.BULK
     for start in range(0, len(found), _CHUNK):
         chunk = found[start : start + _CHUNK]

@@ -1,0 +1,233 @@
+"""Devices over SSH, with the servers that devices have: Dropbear, and OpenSSH. And with some that misbehave."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from guywire.interfaces import CommandTimeout, ConnectionFailed, ConnectionLimits, HostKeyChanged
+from guywire_ssh_connection.connectors.ssh import Ssh
+from processes import FIXTURE, INI, TOKEN, Instance, eventually, free_port
+from ssh_daemons import Account, account, dropbear, openssh
+
+pytestmark = pytest.mark.system
+
+LIMITS = ConnectionLimits(connect=2, banner=10, authentication=5, command=10, output=100_000)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("ssh")
+
+
+@pytest.fixture(scope="module")
+def somebody(folder: Path) -> Iterator[Account]:
+    with account(folder) as made:
+        yield made
+
+
+@pytest.fixture(scope="module", params=[openssh, dropbear])
+def port(request: pytest.FixtureRequest, folder: Path) -> Iterator[int]:
+    """The port of a device, of each kind."""
+    with request.param(folder) as (_, port):
+        yield port
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind() -> Iterator[None]:
+    """Neither threads nor file descriptors."""
+
+    def used() -> tuple[int, int]:
+        return threading.active_count(), len(os.listdir("/proc/self/fd"))
+
+    threads, files = used()
+    yield
+    eventually(lambda: used()[0] <= threads and used()[1] <= files, f"{threading.enumerate()}", 5)
+
+
+def connect(params: dict[str, Any], host_key: str | None = None, limits: ConnectionLimits = LIMITS) -> Any:
+    return closing(Ssh().connect("127.0.0.1", params, host_key, limits))
+
+
+@pytest.mark.parametrize("login", ["password", "rsa", "ed25519"])
+def test_a_device_is_told_things_and_answers(somebody: Account, port: int, login: str) -> None:
+    heard: list[str] = []
+    with connect(somebody.params(login, port)) as session:
+        result = session.execute("echo told; sleep 0.2; echo ünd >&2; exit 3", on_output=heard.append)
+        assert (result.exit_status, result.output, result.errors) == (3, "told\nünd\n", "ünd\n")
+        assert (heard, session.execute("true").exit_status) == (["told\n", "ünd\n"], 0)
+        known = session.host_key
+    with connect(somebody.params(login, port), known) as session:
+        assert session.host_key == known
+
+
+def test_more_output_than_fits_stops_neither_the_command_nor_us(somebody: Account, port: int) -> None:
+    with connect(somebody.params("ed25519", port)) as session:
+        result = session.execute("head -c 9000000 /dev/zero | tr '\\0' x; echo done >&2")
+        assert (result.exit_status, len(result.output), result.is_truncated) == (0, LIMITS.output, True)
+
+
+def test_what_stays_in_the_background_is_not_waited_for(somebody: Account, port: int) -> None:
+    with connect(somebody.params("ed25519", port)) as session:
+        assert session.execute("sleep 20 & echo begun").output == "begun\n"
+
+
+def test_a_command_that_takes_too_long_is_given_up(somebody: Account, port: int) -> None:
+    with connect(somebody.params("ed25519", port)) as session:
+        with pytest.raises(CommandTimeout, match=r"Command timed out after 0\.5 seconds\."):
+            session.execute("sleep 20", timeout=0.5)
+        assert not session.is_open
+
+
+def test_who_does_not_know_the_secret_is_told_so(somebody: Account, port: int) -> None:
+    with pytest.raises(ConnectionFailed, match=r"^Authentication failed\.$"):
+        connect(somebody.params("password", port) | {"password": "wrong"})
+
+
+def test_a_host_with_another_key_gets_nothing(somebody: Account, folder: Path) -> None:
+    with openssh(folder) as (_, port), connect(somebody.params("password", port)) as session:
+        known = session.host_key
+    log = folder / "openssh.log"
+    log.write_text("")
+    with openssh(folder, "LogLevel=DEBUG1", host_key="other") as (_, port):
+        with pytest.raises(HostKeyChanged, match="Nothing was sent to it") as changed:
+            connect(somebody.params("password", port), known)
+        assert changed.value.offered.startswith("ssh-ed25519 ")
+    assert somebody.name not in log.read_text()
+
+
+def test_of_several_keys_the_known_one_counts(somebody: Account, folder: Path) -> None:
+    rsa = folder / "openssh-rsa"
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-N", "", "-f", rsa], check=True)
+    kind, text, _ = rsa.with_suffix(".pub").read_text().split()
+    known = f"{kind} {text}"
+    with openssh(folder, f"HostKey={rsa}") as (_, port):
+        with connect(somebody.params("ed25519", port)) as session:
+            assert session.host_key.startswith("ssh-ed25519 ")
+        with connect(somebody.params("ed25519", port), known) as session:
+            assert session.host_key == known
+
+
+def test_an_old_server_knows_only_the_old_signatures_of_rsa(somebody: Account, folder: Path) -> None:
+    options = "PubkeyAcceptedAlgorithms=ssh-rsa"
+    with openssh(folder, options) as (_, port), connect(somebody.params("rsa", port)) as session:
+        assert session.execute("echo in").output == "in\n"
+
+
+def test_a_device_that_goes_away_in_the_middle(somebody: Account, folder: Path) -> None:
+    with openssh(folder) as (_, port), connect(somebody.params("ed25519", port)) as session:
+        # The process of the session, not the one that listens.
+        result = session.execute("echo begun; kill -KILL $PPID; sleep 20")
+        assert (result.exit_status, result.output, session.is_open) == (None, "begun\n", False)
+        with pytest.raises(ConnectionFailed):
+            session.execute("true")
+
+
+def test_a_closed_port() -> None:
+    port = free_port()
+    with pytest.raises(ConnectionFailed, match=f"^Unable to connect to 127.0.0.1, port {port}: Connection refused$"):
+        connect({"username": "root", "password": "secret", "port": port})
+
+
+@pytest.mark.parametrize("says", [b"", b"patience\r\n"])
+def test_a_server_that_never_says_what_it_is(says: bytes) -> None:
+    over = threading.Event()
+
+    def keep_waiting(listener: socket.socket) -> None:
+        with closing(listener.accept()[0]) as stream:
+            while not over.wait(0.1):
+                try:
+                    stream.sendall(says)
+                except OSError:
+                    return
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        thread = threading.Thread(target=keep_waiting, args=(listener,))
+        thread.start()
+        begun = time.monotonic()
+        params = {"username": "root", "password": "secret", "port": listener.getsockname()[1]}
+        with pytest.raises(ConnectionFailed):
+            connect(params, limits=ConnectionLimits(connect=2, banner=0.5))
+        assert time.monotonic() - begun < 3
+        over.set()
+        thread.join()
+
+
+class Agent:
+    """openwisp-config as far as a push sees it: a version, and a process that notes each signal."""
+
+    def __init__(self, folder: Path, user: str) -> None:
+        self.bin, self.noted = folder / "bin", folder / "noted"
+        self.bin.mkdir()
+        self.noted.touch()
+        loop = f"trap 'echo signal >> {self.noted}' USR1; while :; do sleep 0.1; done"
+        self.process = subprocess.Popen(["su", user, "-s", "/bin/sh", "-c", f"echo $$ > {folder}/home/pid; {loop}"])
+        pid = eventually(lambda: (folder / "home/pid").exists() and (folder / "home/pid").read_text().strip(), "agent")
+        self._script("openwisp-config", "echo openwisp-config 1.1.0")
+        self._script("ps", f"echo '{pid} root 1234 S /usr/sbin/openwisp-config --url http://controller'")
+        self.noted.chmod(0o666)
+
+    def _script(self, name: str, line: str) -> None:
+        (self.bin / name).write_text(f"#!/bin/sh\n{line}\n")
+        (self.bin / name).chmod(0o755)
+
+    def signals(self) -> int:
+        return len(self.noted.read_text().splitlines())
+
+    def stop(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(10)
+
+
+def test_an_edit_wakes_the_agent_of_a_device_within_seconds(somebody: Account, folder: Path, tmp_path: Path) -> None:
+    instance = Instance(tmp_path)
+    for arguments in (["migrate", INI], ["bootstrap", INI, FIXTURE]):
+        done = instance.run(*arguments)
+        assert done.returncode == 0, done.stderr
+    organization = json.loads(FIXTURE.read_text())["organizations"]["org1"]["id"]
+    agent = Agent(folder, somebody.name)
+    path = f"SetEnv=PATH={agent.bin}:/usr/bin:/bin"
+    try:
+        with openssh(folder, path) as (_, port), instance.serve():
+            eventually(instance.answers, "the first answer", 60)
+
+            def send(method: str, path: str, body: Any = None) -> Any:
+                url = f"http://127.0.0.1:{instance.port}/api/v1/controller/{path}"
+                headers = {"Authorization": f"Bearer {TOKEN}"}
+                response = requests.request(method, url, json=body, headers=headers, timeout=30)
+                assert response.ok, response.text
+                return response.json()
+
+            config = {"backend": "netjsonconfig.OpenWrt", "config": {}, "context": {}, "templates": []}
+            config["config"] = {"general": {"timezone": "UTC"}}
+            about = {"organization": organization, "name": "router", "mac_address": "00:11:22:33:44:55"}
+            device = send("POST", "device/", {**about, "management_ip": "127.0.0.1", "config": config})
+            ssh = {
+                "organization": organization,
+                "name": "key",
+                "connector": Ssh.id,
+                "params": somebody.params("ed25519", port),
+            }
+            below = f"device/{device['id']}/"
+            send("POST", f"{below}connection/", {"credentials": send("POST", "credential/", ssh)["id"]})
+            for timezone in ("Europe/Rome", "Europe/Oslo"):
+                edit = {"config": {"config": {"general": {"timezone": timezone}}}}
+                send("PATCH", below, edit)
+            eventually(agent.signals, "the push", 10)
+            [connection] = send("GET", f"{below}connection/")["results"]
+            assert (connection["is_working"], connection["failure_reason"]) == (True, "")
+            assert send("GET", f"{below}host-key/")["pinned"]["type"] == "ssh-ed25519"
+            assert not instance.logged("Traceback")
+    finally:
+        agent.stop()
