@@ -29,6 +29,7 @@ from guywire.events import (
     ConfigStatusChanged,
     DeviceActivated,
     DeviceDeactivated,
+    DevicePolled,
     DeviceRegistered,
     Event,
 )
@@ -40,7 +41,7 @@ from guywire.registry import Registry
 from guywire.security import require, synchronize_permissions
 from guywire.services.jobs import Worker
 from guywire.services.rendering import refresh_all
-from guywire.services.status import dependents_of_template, mark_stale
+from guywire.services.status import await_polls, dependents_of_template, mark_stale
 from guywire.testing import Client, Router
 from guywire.testing.clients import OPENWRT
 from webtest import TestApp
@@ -262,7 +263,7 @@ def test_a_job_that_fails_is_tried_again_later_each_time_and_then_given_up(stran
     assert len(stranger.runs) == 5
     assert "given up" in caplog.text
     with reading(runtime.session_factory) as session:
-        assert session.scalars(sa.select(JobRecord.name).where(JobRecord.name == "stranger.run")).all() == []
+        assert session.scalars(sa.select(JobRecord.state).where(JobRecord.name == "stranger.run")).all() == ["failed"]
 
 
 def test_a_job_that_nobody_knows_any_more_hinders_no_other(stranger, runtime, worker):
@@ -300,6 +301,29 @@ def test_a_plugin_hears_what_happens_before_the_commit_and_after_it(admin, organ
     admin.post(f"device/{device['id']}/activate/", status=200)
     assert DeviceDeactivated(device_id) in stranger.committed
     assert DeviceActivated(device_id) in stranger.committed
+
+
+def test_a_poll_that_is_awaited_is_announced_once_and_answered_like_any_other(
+    admin, organization, stranger, router, runtime
+):
+    agent = router(admin.make_device(organization))
+    checksum = agent.poll()
+
+    def announced(**options):
+        heard = len(stranger.events)
+        assert agent.poll(**options) == checksum
+        return stranger.events[heard:]
+
+    with writing(runtime.session_factory) as session:
+        await_polls(session, [UUID(agent.id)])
+    agent.app.get(f"/controller/checksum/{agent.id}/", {"key": "wrong"}, status=403)
+    assert announced() == [DevicePolled(UUID(agent.id))] == stranger.committed[-1:]
+    assert announced() == []
+    with writing(runtime.session_factory) as session:
+        await_polls(session, sa.select(Device.id))
+    stranger.vetoes = DevicePolled
+    assert announced() == [DevicePolled(UUID(agent.id))]
+    assert announced() == []
 
 
 def test_a_veto_is_the_answer_and_undoes_everything(admin, organization, stranger, runtime):

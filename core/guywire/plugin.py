@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 from guywire import hookspecs
 from guywire.db import SessionFactory
 from guywire.events import Event
-from guywire.jobs import JobQueue
+from guywire.jobs import Gathered, JobQueue
 
 log = logging.getLogger(__name__)
 
@@ -177,13 +177,23 @@ def _tell_committed(session: Session) -> None:
             if within is savepoint:
                 pending[event] = _around(within)
         return
-    for event in session.info.pop(_EVENTS, ()):
-        host, jobs = session.info[_HOST]
-        for plugin, tell in host.bound("after_commit", event=event, jobs=jobs):
+    events = session.info.pop(_EVENTS, ())
+    if not events:
+        return
+    host, jobs = session.info[_HOST]
+    gathered = Gathered()
+    for event in events:
+        for plugin, tell in host.bound("after_commit", event=event, jobs=gathered):
             try:
                 tell()
             except Exception:  # the work is committed: a plugin's mistake must not tell the client otherwise
                 log.exception("plugin %s failed after the commit of %s", plugin, event)
+    if gathered.wanted:
+        try:
+            # Together: ten thousand events must not be ten thousand commits.
+            jobs.put(gathered.wanted)
+        except Exception:  # likewise
+            log.exception("jobs could not be asked for: %s", {each.name for each in gathered.wanted})
 
 
 @sqlalchemy_events.listens_for(Session, "after_soft_rollback")

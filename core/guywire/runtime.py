@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.engine import Engine
@@ -64,7 +64,8 @@ def create_runtime(
     engine = create_engine(settings)
     attach_key_ring(engine, key_ring)
     factory = create_session_factory(engine)
-    queue = DatabaseQueue(factory, clock)
+    labels = {job.name: job.label for job in registry.jobs.values()}
+    queue = DatabaseQueue(factory, clock, lease=timedelta(seconds=settings.job_lease), labels=labels)
     attach_host(factory, host, queue)
     return Runtime(
         settings=settings,

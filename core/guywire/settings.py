@@ -79,6 +79,10 @@ class Settings:
     organization_commands: JSONObject = field(default_factory=lambda: {"__all__": "*"})
     """Types of commands that organizations may use: a JSON object from an organization's id to a list of types, or to
     ``"*"`` for all. What it says of one organization replaces what it says of ``__all__``."""
+    job_lease: float = 15.0
+    """Seconds after which the jobs of a worker that is not heard of any more are given to another."""
+    job_retention: int = 7 * 24 * 3600
+    """Seconds for which jobs that failed, were cancelled or have shown their progress are kept after their end."""
     page_size: int = 10
     max_page_size: int = 100
     max_body_size: int = 10 * 1024 * 1024

@@ -218,8 +218,8 @@ def test_a_batch_lets_operators_go_first_and_shows_no_password(story, runtime, m
     asked = []
     monkeypatch.setattr(
         type(runtime.queue),
-        "enqueue_many",
-        lambda self, name, arguments, *, priority=Priority.OPERATOR: asked.extend((name, priority) for _ in arguments),
+        "put",
+        lambda self, wanted: asked.extend((each.name, each.priority) for each in wanted),
     )
     secret = {"password": "hush-hush", "confirm_password": "hush-hush"}
     batch = story.start(type="change_password", input=secret)

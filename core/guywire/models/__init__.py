@@ -9,7 +9,7 @@ from guywire.models.configuration import (
 )
 from guywire.models.device import Device
 from guywire.models.group import DeviceGroup, DeviceGroupTemplate
-from guywire.models.job import JobRecord
+from guywire.models.job import JobRecord, Turn
 from guywire.models.marker import Marker
 from guywire.models.organization import Organization, OrganizationConfigSettings
 from guywire.models.template import Template, TemplateTag
@@ -55,6 +55,7 @@ __all__ = [
     "Template",
     "TemplateTag",
     "Token",
+    "Turn",
     "User",
     "UserGroup",
     "UserPermission",
