@@ -25,7 +25,8 @@ indexes that hold only these."""
 
 
 def _placed(name: str, *columns: str) -> sa.Index:
-    return sa.Index(name, *columns, sqlite_where=PLACED, postgresql_where=PLACED)
+    # SQLite looks at the number again: in the index, it is at hand.
+    return sa.Index(name, *columns, "device_count", sqlite_where=PLACED, postgresql_where=PLACED)
 
 
 class Location(Identified, Dated, Base):
@@ -43,6 +44,7 @@ class Location(Identified, Dated, Base):
         sa.UniqueConstraint("id", "organization_id"),
         sa.Index("ix_geo_location_created_id", "created", "id"),
         sa.Index("ix_geo_location_organization_id_created_id", "organization_id", "created", "id"),
+        _placed("ix_geo_location_organization", "organization_id", "created", "id"),
         _placed("ix_geo_location_bounds", "longitude", "latitude", "organization_id", "created", "id"),
         _placed("ix_geo_location_cell", "cell", "longitude", "latitude", "organization_id", "type", "is_mobile"),
     )

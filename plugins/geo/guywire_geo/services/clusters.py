@@ -61,12 +61,6 @@ class Wanted:
         """SQL: the conditions on locations that have devices."""
         return [PLACED, *self.of_location, *self.others]
 
-    def places(self) -> list[Any]:
-        """SQL: the conditions on the devices at them."""
-        if not self.others:
-            return list(self.of_place)
-        return [*self.of_place, DeviceLocation.location_id.in_(sa.select(Location.id).where(*self.others))]
-
 
 def find(session: Session, wanted: Wanted, bounds: Bounds, zoom: int) -> list[Cluster]:
     """The clusters, those of a single location included, in the cells that ``bounds`` touch."""
@@ -123,6 +117,8 @@ def _count(session: Session, wanted: Wanted, cells: Sequence[int], shift: int) -
     rows = session.execute(
         sa.select(cell, count, sa.func.avg(longitude), sa.func.avg(latitude), least(longitude), least(latitude))
         .add_columns(most(longitude), most(latitude), least(Location.cell))
+        # Nothing else would do: SQLite thinks that an organization has few locations.
+        .with_hint(Location, "INDEXED BY ix_geo_location_cell", "sqlite")
         .select_from(cell.table.join(Location, _within(Location.cell, cell, shift)))
         .where(*wanted.locations())
         .group_by(cell)
@@ -168,45 +164,63 @@ def _sum(parts: Sequence[Cluster], name: str) -> Cluster:
 
 
 def _add_statuses(session: Session, wanted: Wanted, found: Any, shift: int) -> None:
-    """Count the devices of each status: a range of an index for each status and cell."""
+    """Count the devices of each status, as they are written down, and then put right what is stale."""
     owners = {number: cluster for cluster, members in found if cluster.count > 1 for number in members}
     if not owners:
         return
-    cell = _table(session, list(owners), sa.BigInteger())
-    status = _table(session, ["", *STATUSES], sa.String())
+    counted = _by_joining(wanted, shift) if wanted.others else _by_ranges(session, wanted, list(owners), shift)
+    for number, status, count in session.execute(counted):
+        if number in owners:
+            owners[number].statuses[status or NO_CONFIGURATION] += count
+            owners[number].devices += count
+    for number, status, count in session.execute(_uncertain(wanted, shift)):
+        if number in owners:
+            owners[number].statuses[status or NO_CONFIGURATION] -= count
+            owners[number].statuses[MODIFIED] += count
+
+
+def _by_ranges(session: Session, wanted: Wanted, cells: Sequence[int], shift: int) -> Any:
+    """SELECT of cells, statuses and counts: each is a range of an index, whose entries are only counted."""
+    cell, status = _table(session, cells, sa.BigInteger()), _table(session, ["", *STATUSES], sa.String())
     count = (
         sa.select(sa.func.count())
         .select_from(DeviceLocation)
-        .where(DeviceLocation.status == status, _within(DeviceLocation.cell, cell, shift), *wanted.places())
+        .where(DeviceLocation.status == status, _within(DeviceLocation.cell, cell, shift), *wanted.of_place)
         .correlate(cell.table, status.table)
         .scalar_subquery()
     )
-    for number, name, counted in session.execute(
-        sa.select(cell, status, count).join_from(cell.table, status.table, sa.true())
-    ):
-        if counted:
-            owners[number].statuses[name or NO_CONFIGURATION] += counted
-            owners[number].devices += counted
-    for number, name, counted in session.execute(_uncertain(wanted, shift)):
-        if number in owners:
-            owners[number].statuses[name or NO_CONFIGURATION] -= counted
-            owners[number].statuses[MODIFIED] += counted
+    return sa.select(cell, status, count).join_from(cell.table, status.table, sa.true())
 
 
-def _uncertain(wanted: Wanted, shift: int) -> Any:
-    """What was written down of the devices whose configurations are stale."""
-    cell = DeviceLocation.cell.bitwise_rshift(shift).label("number")
+def _by_joining(wanted: Wanted, shift: int) -> Any:
+    """SELECT of cells, statuses and counts, when it matters which locations they are."""
+    cell = _cell(DeviceLocation.cell, shift)
     return (
         sa.select(cell, DeviceLocation.status, sa.func.count())
-        .join(ConfigState, ConfigState.device_id == DeviceLocation.device_id)
-        .where(is_stale(), DeviceLocation.status != MODIFIED, *wanted.places())
+        .join(Location, Location.id == DeviceLocation.location_id)
+        .where(*wanted.of_place, *wanted.others)
         .group_by(cell, DeviceLocation.status)
     )
 
 
+def _uncertain(wanted: Wanted, shift: int) -> Any:
+    """SELECT of what was written down of the devices whose configurations are stale."""
+    return (
+        _by_joining(wanted, shift)
+        .join(ConfigState, ConfigState.device_id == DeviceLocation.device_id)
+        .where(is_stale(), DeviceLocation.status != MODIFIED)
+    )
+
+
+def _cell(column: Any, shift: int) -> Any:
+    """SQL: the coarser cell of a finest one."""
+    return (column // sa.literal(1 << shift, sa.BigInteger)).label("number")
+
+
 def _within(column: Any, cell: Any, shift: int) -> Any:
     """SQL: a finest cell lies within a coarser one."""
-    return sa.and_(column >= cell.bitwise_lshift(shift), column < (cell + 1).bitwise_lshift(shift))
+    size = sa.literal(1 << shift, sa.BigInteger)
+    return sa.and_(column >= cell * size, column < (cell + 1) * size)
 
 
 def _table(session: Session, values: Sequence[Any], kind: Any) -> Any:
