@@ -14,7 +14,8 @@ from guywire.services.bootstrap import load_document
 from status_oracle import ACTIVE, APPLIED, BROKEN, DEACTIVATED, ERROR, SENTENCES, Oracle
 
 STEPS_A_STORY = 8
-AT_ONCE = 150
+AT_ONCE = 80
+PAGE_SIZE = 50
 
 RADIO = {"name": "radio0", "protocol": "802.11n", "channel": 3, "channel_width": 20}
 TEMPLATES = (
@@ -259,8 +260,8 @@ class Stage:
     def compare_list(self, names: str, stories: dict[str, Story]) -> None:
         """Lists render nothing: what is stale is shown as modified."""
         shown = {}
-        for page in range(1, -(-len(stories) // 100) + 1):
-            for row in self.admin.get("device/", name=names, page=page, page_size=100)["results"]:
+        for page in range(1, -(-len(stories) // PAGE_SIZE) + 1):
+            for row in self.admin.get("device/", name=names, page=page, page_size=PAGE_SIZE)["results"]:
                 shown[row["id"]] = row["config"]["status"]
         assert shown == {id: story.oracle.status for id, story in stories.items()}
 
@@ -281,9 +282,9 @@ def stage(admin, organization, router, worker):
     return Stage(admin, organization, router, worker)
 
 
-def test_three_hundred_stories(stage):
-    for seed in range(1, 300 // AT_ONCE + 1):
-        stage.play(AT_ONCE, seed)
+def test_stories_of_many_devices(stage):
+    # Other ones on each database: the devices do not care, and so there are twice as many.
+    stage.play(AT_ONCE, seed={"sqlite": 1, "postgresql": 2}[stage.runtime.engine.dialect.name])
 
 
 @pytest.mark.long
