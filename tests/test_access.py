@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
-from geo_rows import floor_plan_row, location_row
+from geo_rows import floor_plan_row, location_row, place_row
 from guywire import hookimpl
 from guywire.api.service import APIService, Operation, services_of
 from guywire.db import reading, writing
@@ -16,6 +16,7 @@ from guywire.models import (
     ConfigState,
     Device,
     EmailAddress,
+    JobRecord,
     Organization,
     OrganizationConfigSettings,
     User,
@@ -26,12 +27,14 @@ from guywire.testing.access import ALLOWED, Question, Visitor, Walk, expected
 from guywire.testing.clients import OPENWRT
 from guywire.testing.fixtures import make_user
 from guywire_geo.models import DeviceLocation, FloorPlan, Location, OrganizationGeoSettings
+from guywire_geo.services.image_files import folder_of
 from guywire_ipam.models import IpAddress, Subnet, SubnetDivisionRule
 from guywire_pki.models import CA, Cert
 from guywire_ssh_connection.command_models import Batch, Command, OrganizationCommands
+from guywire_ssh_connection.models import Credentials, DeviceConnection
 from ipam_rows import address_row, rule_row, subnet_row
 from pki_rows import ca_row, cert_row
-from ssh_rows import batch_row, command_row
+from ssh_rows import batch_row, command_row, connection_row, credentials_row
 
 _DETAIL = ("GET", "HEAD", "PUT", "PATCH", "DELETE")
 EXCEPTIONS = {
@@ -85,23 +88,26 @@ def walk(app, runtime, organization, other_organization, disabled_organization):
         Device: make_device,
         User: make_person,
         EmailAddress: make_address,
+        JobRecord: make_job,
         CA: ca_row,
         Cert: cert_row,
         Subnet: subnet_row,
         IpAddress: address_row,
         SubnetDivisionRule: rule_row,
+        Credentials: credentials_row,
+        DeviceConnection: connection_row,
         Command: command_row,
         Batch: batch_row,
         OrganizationCommands: lambda session, owner: session.get_one(Organization, owner),
         OrganizationConfigSettings: lambda session, owner: session.get_one(Organization, owner),
         OrganizationGeoSettings: lambda session, owner: session.get_one(Organization, owner),
         Location: location_row,
-        FloorPlan: floor_plan_row,
-        # Where a device is has the device's path.
-        DeviceLocation: make_device,
+        FloorPlan: partial(floor_plan_row, folder=folder_of(runtime.settings)),
+        DeviceLocation: make_placed_device,
+        "device_coordinates": make_placed_device,
         "device_activate": partial(make_device, is_deactivated=True),
     }
-    return Walk(app, runtime, owners, make=make, missing=MISSING, exceptions=EXCEPTIONS)
+    return Walk(app, runtime, owners, make=make, paths={"extension": "png"}, missing=MISSING, exceptions=EXCEPTIONS)
 
 
 def make_device(session, owner, *, is_deactivated=False):
@@ -118,6 +124,22 @@ def make_device(session, owner, *, is_deactivated=False):
     session.add(ConfigArchive(config_id=device.config.id, checksum="0" * 32, archive=b"archive"))
     session.flush()
     return device
+
+
+def make_placed_device(session, owner):
+    """A device that is somewhere: what is said of that has the device's path."""
+    device = make_device(session, owner)
+    place_row(session, device)
+    return device
+
+
+def make_job(session, owner):
+    """A job that waits."""
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    job = JobRecord(name="of nobody", organization_id=owner, created=moment, run_at=moment)
+    session.add(job)
+    session.flush()
+    return job
 
 
 def make_person(session, owner):

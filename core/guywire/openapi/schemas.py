@@ -95,7 +95,8 @@ class Components:
             name: limit for name, limit in (("minimum", field.minimum), ("maximum", field.maximum)) if limit is not None
         }
         if field.choices is not None and (choices := list(field.choices(self._registry))):
-            schema["enum"] = choices  # which has to be of something; without plugins there may be nothing
+            # It has to be of something; without plugins there may be nothing.
+            schema["enum"] = ["", *choices] if field.blank else choices
         if field.blank and ("format" in schema or "pattern" in schema):
             schema = {"anyOf": [schema, {"type": "string", "const": ""}]}
         return nullable(schema) if field.null and schema.get("type") != "null" else schema
