@@ -1,6 +1,15 @@
 """Stories of clones: a template is copied to be changed, within its organization or into another."""
 
+from typing import Annotated
+from uuid import UUID
+
 import pytest
+from guywire import hookimpl
+from guywire.api import fields
+from guywire.api.field_groups import FieldGroup
+from guywire.api.schema import Schema
+from guywire.db import reading, writing
+from guywire.models import Template
 
 
 def clone(client, template, status=201, **body):
@@ -62,3 +71,58 @@ def test_an_operator_clones_what_they_see_into_their_organization(
     assert clone(operator, foreign, 404) == {"detail": "No Template matches the given query."}
     clone(anonymous, own, 401)
     assert admin.get("template/")["count"] == 5
+
+
+class Colors:
+    """A plugin that paints templates, and keeps the colors in its head."""
+
+    def __init__(self):
+        self.colors = {}
+
+    @hookimpl
+    def register_fields(self):
+        class Color(Schema):
+            color: Annotated[str, fields.text(20)] = "gray"
+
+        def save(session, row, given, now):
+            self.colors[row.id] = given.get("color", "gray")
+
+        return [
+            FieldGroup(
+                resource="template",
+                name="colors",
+                after="config",
+                shown={"color": {"type": "string"}},
+                load=lambda session, ids: {id: {"color": self.colors[id]} for id in ids if id in self.colors},
+                body=Color,
+                save=save,
+            )
+        ]
+
+
+class TestOfWhatOthersAdd:
+    @pytest.fixture
+    def plugins(self):
+        return [("colors", Colors())]
+
+    def test_a_clone_makes_clients_as_the_template_does_and_has_what_plugins_added(self, admin, organization, runtime):
+        subnet = {"name": "s", "subnet": "10.0.0.0/24", "organization": organization}
+        server = {
+            "name": "v",
+            "organization": organization,
+            "backend": "openwisp_controller.vpn_backends.Wireguard",
+            "host": "vpn.example.org",
+            "config": {"wireguard": [{"name": "wg0", "port": 51820}]},
+            "subnet": admin.post("/api/v1/ipam/subnet/", subnet)["id"],
+        }
+        vpn = admin.post("vpn/", server)["id"]
+        source = admin.make_template(organization, type="vpn", vpn=vpn, config={}, color="red")
+        with writing(runtime.session_factory) as session:
+            session.get_one(Template, UUID(source["id"])).auto_cert = False
+        made = clone(admin, source)
+        assert admin.get(f"template/{made['id']}/") == source | {
+            name: made[name] for name in ("id", "name", "created", "modified")
+        }
+        assert source["color"] == "red"
+        with reading(runtime.session_factory) as session:
+            assert session.get_one(Template, UUID(made["id"])).auto_cert is False

@@ -307,6 +307,9 @@ def test_devices_without_configuration_get_one_when_their_group_gets_templates(
     # It is a configuration like any other.
     admin.patch(f"device/{bare['id']}/", {"config": {"templates": []}})
     assert templates_of(admin, bare) == ids(*reversed(required))
+    # One that was out of service gets it when it comes back.
+    admin.post(f"device/{idle['id']}/activate/", status=200)
+    assert templates_of(admin, idle) == detail["templates"]
 
 
 def test_what_became_required_stays_when_the_group_loses_it(admin, organization, make_group, make_bare):

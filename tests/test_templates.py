@@ -534,6 +534,11 @@ def test_a_template_cannot_leave_devices_of_other_organizations_behind(admin, bo
     admin.delete(f"device/{admin.get('device/', name='foreign')['results'][0]['id']}/?force=true")
     assert admin.patch(path(shared), {"organization": organization})["organization"] == organization
     assert admin.patch(path(shared), {"organization": other_organization}, 400) == in_use
+    ours = admin.post("template/", body | {"name": "ours", "organization": None})
+    admin.post("group/", {"name": "g", "organization": organization, "templates": [ours["id"]]})
+    in_use = {"organization": ["The template is in use by device groups of another organization."]}
+    assert admin.patch(path(ours), {"organization": other_organization}, 400) == in_use
+    assert admin.patch(path(ours), {"organization": organization})["organization"] == organization
 
 
 def test_deleting_a_template_in_use_takes_it_off_its_devices_and_changes_what_they_should_have(

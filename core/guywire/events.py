@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,14 @@ class GroupTemplatesChanged(Event):
     group_id: uuid.UUID
     templates: tuple[uuid.UUID, ...]
     previous: tuple[uuid.UUID, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationDeleting(Event):
+    """An organization is about to be deleted, with all that belongs to it. ``at`` is the time of that."""
+
+    organization_id: uuid.UUID
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,6 +78,17 @@ HISTORY = st.lists(
 )
 
 
+def test_what_a_shared_ca_issued_for_an_organization_stays_on_the_crl_when_that_goes(
+    admin, organization, other_organization, ca, issue
+):
+    shared = admin.post("ca/", {"name": "shared", "organization": None, "key_length": "256"})
+    own, kept = (issue(name, ca=shared["id"], organization=each) for name, each in (("a", organization), ("b", None)))
+    issue("c")
+    admin.delete(f"/api/v1/users/organization/{organization}/")
+    assert serials(crl(admin, shared)) == {int(own["serial_number"])}
+    assert [each["id"] for each in admin.get("cert/")["results"]] == [kept["id"]]
+
+
 @pytest.fixture
 def owner(runtime, organization):
     return UUID(organization)

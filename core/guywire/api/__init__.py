@@ -7,4 +7,5 @@ def includeme(config: Configurator) -> None:
     """Serve the core's resources."""
     config.include("guywire.api.answers")
     config.include("guywire.api.slashes")
+    config.include("guywire.api.config_schema")
     config.scan("guywire.api")

@@ -63,7 +63,9 @@ def activate(request: Request) -> dict[str, Any]:
     if not device.is_deactivated:
         raise NotFound.of(DeviceResource.label)
     try:
-        devices.activate(resource.session, resource.runtime.renderer, device, resource.now)
+        runtime = resource.runtime
+        backend = runtime.settings.default_backend
+        devices.activate(resource.session, runtime.renderer, device, resource.now, default_backend=backend)
     except ConfigurationInvalid as invalid:
         raise Invalid({"config": [str(invalid)]}) from None
     resource.session.flush()

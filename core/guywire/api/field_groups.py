@@ -62,6 +62,14 @@ def save(
     return added
 
 
+def values_of(groups: Sequence[FieldGroup], session: Session, id: Any) -> dict[str, Any]:
+    """What a row has in those fields of the groups that clients may write, as if a client had given it."""
+    found: dict[str, Any] = {}
+    for group in groups:
+        found |= group.given({**group.defaults, **group.load(session, [id]).get(id, {})})
+    return found
+
+
 def extended(resource: Any, registered: Sequence[Any]) -> Any:
     """A Resource with those field groups that are for it. Raises PluginError for one that has no place there."""
     groups: list[FieldGroup] = [group for group in registered if group.resource == resource.kind]

@@ -16,7 +16,9 @@ from guywire.api.base import Resource, register
 from guywire.api.schema import Schema
 from guywire.api.shown import Loaded, nullable, object_schema
 from guywire.errors import Invalid
+from guywire.events import OrganizationDeleting
 from guywire.models import Membership, Organization, OrganizationOwner, Vpn, VpnClient
+from guywire.plugin import notify
 from guywire.security import visible_to
 from guywire.services import vpn_clients, vpn_servers
 from guywire.services.accounts import create_organization
@@ -115,6 +117,7 @@ class OrganizationResource(Resource):
         vpn_clients.release(self.session, registry, of_devices, self.now)
         for vpn in self.session.scalars(sa.select(Vpn).where(Vpn.organization_id == row.id)).all():
             vpn_servers.remove(self.session, registry, vpn, self.now)
+        notify(self.session, OrganizationDeleting(row.id, self.now))
         super().delete(row)
 
     def _set_owner(self, row: Organization, owner: dict[str, Any] | None) -> None:

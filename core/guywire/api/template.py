@@ -25,7 +25,17 @@ from guywire.api.shown import Loaded
 from guywire.api.vpn import refuse_if_any
 from guywire.errors import MODEL, FieldErrors, Invalid
 from guywire.interfaces import ConfigurationInvalid, JSONObject
-from guywire.models import Config, ConfigTemplate, Device, Organization, Template, TemplateTag, Vpn
+from guywire.models import (
+    Config,
+    ConfigTemplate,
+    Device,
+    DeviceGroup,
+    DeviceGroupTemplate,
+    Organization,
+    Template,
+    TemplateTag,
+    Vpn,
+)
 from guywire.services import vpn_servers
 from guywire.services.context import template_context
 from guywire.services.status import dependents_of_template, mark_stale
@@ -108,7 +118,7 @@ class TemplateResource(Resource):
     def create(self, fields: dict[str, Any]) -> Template:
         template = Template(id=uuid.uuid4(), created=self.now, modified=self.now, default_values={}, config={})
         template.default = template.required = False
-        template.type, template.auto_cert = "generic", True
+        template.type, template.auto_cert = "generic", fields.pop("auto_cert", True)
         self._apply(template, fields)
         self.session.add(template)
         self.session.flush()
@@ -204,7 +214,7 @@ class TemplateResource(Resource):
             raise Invalid({MODEL: [str(invalid)]}) from None
 
     def _refuse_strangers(self, template: Template) -> None:
-        """A template may not leave devices behind that it must not belong to."""
+        """A template may not leave devices and groups behind that it must not belong to."""
         if template.organization_id is None:
             return
         stranger = self.session.scalar(
@@ -216,6 +226,14 @@ class TemplateResource(Resource):
         )
         if stranger is not None:
             raise Invalid({"organization": ["The template is in use by devices of another organization."]})
+        group = (
+            sa.select(DeviceGroup.id)
+            .join(DeviceGroupTemplate, DeviceGroupTemplate.group_id == DeviceGroup.id)
+            .where(DeviceGroupTemplate.template_id == template.id)
+            .where(DeviceGroup.organization_id != template.organization_id)
+        )
+        if self.session.scalar(group.limit(1)) is not None:
+            raise Invalid({"organization": ["The template is in use by device groups of another organization."]})
 
 
 @dataclass(frozen=True, slots=True)

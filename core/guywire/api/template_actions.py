@@ -11,7 +11,7 @@ from pydantic import ValidationInfo
 from pyramid.request import Request
 from typing_extensions import override
 
-from guywire.api import fields
+from guywire.api import field_groups, fields
 from guywire.api.base import UUID_PATTERN, register_single
 from guywire.api.field import Field, context_of, fail
 from guywire.api.schema import REQUIRED, Schema
@@ -25,7 +25,7 @@ TEMPLATE = f"{PATH}{{id:{UUID_PATTERN}}}/"
 
 _MAX_NAME = 64
 _MAX_TAGS, _MAX_TAG = 100, 100
-_COPIED = ("type", "backend", "required", "notes", "default_values", "config")
+_COPIED = ("type", "backend", "auto_cert", "required", "notes", "default_values", "config")
 
 
 def _tags(value: Any, info: ValidationInfo) -> list[str]:
@@ -105,6 +105,8 @@ class TemplateClones(TemplateResource):
             same["vpn"] = source.vpn_id
         made = self.create({**same, "name": name, "organization": organization_id, "default": False})
         self.session.flush()
+        groups = [group for group in self.runtime.registry.field_groups if group.resource == self.kind]
+        field_groups.save(groups, self.session, made, field_groups.values_of(groups, self.session, source.id), self.now)
         self.request.response.status = 201
         return self.represent_new(made)
 

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 JSONObject = dict[str, Any]
+
+# Text as Python quotes it.
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*+'|"(?:[^"\\]|\\.)*+\"""", re.DOTALL)
+_LONG = 40
+
+
+def _shortened(quoted: re.Match[str]) -> str:
+    return quoted[0] if len(quoted[0]) <= _LONG else f"{quoted[0][0]}…{quoted[0][0]}"
 
 
 class ConfigurationInvalid(Exception):
     """A configuration that its backend cannot turn into files.
 
     ``path`` is the place in the NetJSON document (for instance ``("interfaces", 0)``), ``message`` says what is
-    wrong there.
+    wrong there. What a message about ``files`` quotes is left out where it is long: it may be a key.
     """
 
     def __init__(self, message: str, path: Sequence[str | int] = ()) -> None:
-        super().__init__(message)
-        self.message = message
         self.path = tuple(path)
+        self.message = _QUOTED.sub(_shortened, message) if self.path[:1] == ("files",) else message
+        super().__init__(self.message)
+
+    def hiding(self, secrets: Iterable[str]) -> ConfigurationInvalid:
+        """The same, with ``…`` in the place of each line of these texts."""
+        message = self.message
+        for line in {line for secret in secrets for line in secret.splitlines() if line}:
+            message = message.replace(line, "…")
+        return ConfigurationInvalid(message, self.path)
 
     def __str__(self) -> str:
         """The sentence that REST clients get, in the reference's wording (spec of templates, §2)."""

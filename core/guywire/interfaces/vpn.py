@@ -101,7 +101,10 @@ class VpnBackend(Protocol):
         """Revoke and free what clients have, before their rows go."""
 
     def client_variables(self, session: Session, client_ids: Sequence[UUID]) -> Mapping[UUID, Mapping[str, Any]]:
-        """What the configurations of clients may know besides ``server_variables``, by the client's id."""
+        """What the configurations of clients may know besides ``server_variables``, by the client's id.
+
+        Keys and the like as ``Secret``.
+        """
 
     def render(self, session: Session, vpn: VpnServer, variables: Mapping[str, Any]) -> Sequence[ArchiveFile]:
         """The files of the server, its clients included; the same facts always give the same bytes.

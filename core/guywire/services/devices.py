@@ -29,7 +29,7 @@ from guywire.registry import Registry
 from guywire.services import status, vpn_clients
 from guywire.services.renderer import Renderer
 from guywire.services.rendering import render_within
-from guywire.services.templates import assign, automatic_templates, hold_organization, merged
+from guywire.services.templates import assign, automatic_templates, group_templates, hold_organization, merged
 
 _LABEL = r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(\.{_LABEL})*")
@@ -125,16 +125,20 @@ def deactivate(session: Session, renderer: Renderer, device: Device, now: dateti
     notify(session, DeviceDeactivated(device.id))
 
 
-def activate(session: Session, renderer: Renderer, device: Device, now: datetime) -> None:
+def activate(session: Session, renderer: Renderer, device: Device, now: datetime, *, default_backend: str) -> None:
     """Take a deactivated device back: it gets the templates of a new one; its former own configuration is gone.
 
-    Raises ConfigurationInvalid when these do not go together.
+    One without configuration gets one of the ``default_backend``, if its group has templates for it by now. Raises
+    ConfigurationInvalid when templates do not go together.
     """
     device.is_deactivated = False
     device.modified = now
+    hold_organization(session, device.organization_id)
     config = device.config
-    if config is not None:
-        hold_organization(session, device.organization_id)
+    if config is None:
+        if group_templates(session, device.group_id, default_backend):
+            create_config(session, renderer, device, now, backend=default_backend)
+    else:
         previous = config.state.status
         assign(session, config.id, automatic_templates(session, device, config.backend))
         render_within(session, renderer, config, now)

@@ -6,7 +6,7 @@ thing while no lock is held (``guywire.requests``) and sends the request through
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,7 @@ class MustPrepare(Exception):
         self.make = make
 
 
-def prepared(session: Session, counts: Mapping[Hashable, int], make: Make) -> Things:
+def prepared(session: Session, counts: Mapping[Any, int], make: Make) -> Things:
     """So many things of each kind, or less. Each is given once.
 
     They are made on the spot where nobody can repeat anything, in the worker for instance. Raises MustPrepare in the

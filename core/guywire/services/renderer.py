@@ -14,7 +14,7 @@ from typing import Any
 import orjson
 
 from guywire import archive
-from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid, JSONObject
+from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid, JSONObject, Secret
 from guywire.models import Template
 from guywire.registry import Registry
 from guywire.services.context import template_context
@@ -85,7 +85,7 @@ class Renderer:
         device_os: str = "",
     ) -> None:
         """Raise ConfigurationInvalid when the backend cannot render this."""
-        with self._backend(backend_id) as backend:
+        with self._backend(backend_id, context) as backend:
             backend.validate(config, templates, context, device_os)
 
     def files(
@@ -97,7 +97,7 @@ class Renderer:
         device_os: str = "",
     ) -> list[ArchiveFile]:
         """The files of a configuration. Raises ConfigurationInvalid."""
-        with self._backend(backend_id) as backend:
+        with self._backend(backend_id, context) as backend:
             return backend.render(config, templates, context, device_os)
 
     def render(self, inputs: Inputs) -> Rendering:
@@ -128,22 +128,25 @@ class Renderer:
         device_os: str = "",
     ) -> bytes:
         # Whether the files can be packed is the backend's business too.
-        with self._backend(backend_id) as backend:
+        with self._backend(backend_id, context) as backend:
             return archive.pack(backend.render(config, templates, context, device_os))
 
     @contextmanager
-    def _backend(self, backend_id: str) -> Iterator[ConfigBackend]:
+    def _backend(self, backend_id: str, context: Mapping[str, Any]) -> Iterator[ConfigBackend]:
+        """The backend, whose errors do not quote the secrets among the variables."""
         backend = self.backends.get(backend_id)
         if backend is None:
             message = f'The backend "{backend_id}" is not available; is its plugin installed and not blocked?'
             raise ConfigurationInvalid(message)
         try:
             yield backend
-        except ConfigurationInvalid:
-            raise
+            return
+        except ConfigurationInvalid as error:
+            invalid = error
         except Exception as error:
             log.exception("the backend %s failed unexpectedly", backend_id)
-            raise ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}') from error
+            invalid = ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}')
+        raise invalid.hiding(value for value in context.values() if isinstance(value, Secret))
 
     def _culprit(self, inputs: Inputs) -> uuid.UUID | None:
         """The first template with which the layers below it do not go together, or None: the device's own layer."""

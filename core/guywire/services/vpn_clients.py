@@ -151,7 +151,7 @@ def synchronize(
     for vpn in _servers(session, concerned):
         backend = registry.vpn_backends[vpn.backend]
         automatic, outdated = found.lacking.get(vpn.id, {}), found.outdated.get(vpn.id, {})
-        clients = _clients(session, dict.fromkeys(automatic) | outdated)
+        clients = _clients(session, {**dict.fromkeys(automatic), **outdated})
         manual = [client for client in clients if not automatic.get(client.config_id, True)]
         _insert(session, vpn, manual, auto_cert=False)
         wanted = [client for client in clients if automatic.get(client.config_id, True)]

@@ -115,7 +115,8 @@ def _render(
         raise
     except Exception as error:  # whatever a stranger raises
         log.exception("the VPN backend %s failed unexpectedly", vpn.backend)
-        return _Rendering(vpn.id, version, digest, error=f'The backend "{vpn.backend}" failed: {error!r}')
+        # Not what it says: that may quote the server's keys.
+        return _Rendering(vpn.id, version, digest, error=f'The backend "{vpn.backend}" failed: {type(error).__name__}')
 
 
 def _store(session: Session, rendering: _Rendering) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from guywire import hookimpl
-from guywire.events import Event
+from guywire.events import Event, OrganizationDeleting
 from guywire.interfaces import CertificateLookup, FieldGroup, Job, MigrationSource, PermissionSet, PkiProvider
 from guywire.models import Base
 from pyramid.config import Configurator
@@ -17,6 +17,7 @@ from guywire_pki.api.vpn import VPN_FIELDS
 from guywire_pki.services import vpn_clients, vpn_servers
 from guywire_pki.services.expiry import EXPIRY
 from guywire_pki.services.provider import Provider
+from guywire_pki.services.revocation import revoke_those_of
 
 _WRITE = frozenset({"add", "change", "delete"})
 _VIEW = frozenset({"view"})
@@ -65,6 +66,8 @@ def configure(config: Configurator) -> None:
 
 @hookimpl
 def on_event(session: Session, event: Event) -> None:
-    """Stand up for VPN servers and their clients whose certificates are touched."""
+    """Stand up for VPN servers and their clients whose certificates are touched; keep CRLs complete."""
     vpn_servers.hear(session, event)
     vpn_clients.hear(session, event)
+    if isinstance(event, OrganizationDeleting):
+        revoke_those_of(session, event.organization_id, event.at)

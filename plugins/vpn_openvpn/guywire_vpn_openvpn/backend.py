@@ -124,7 +124,7 @@ class OpenVpn:
         """The client's certificate and key, where they belong on the device, and its address in the tunnel."""
         certificates = self.pki.of_clients(session, client_ids)
         query = sa.select(VpnClient.id, VpnClient.vpn_id).where(VpnClient.id.in_(list(certificates)))
-        servers: dict[UUID, UUID] = dict(session.execute(query).all())  # type: ignore[arg-type]
+        servers: dict[UUID, UUID] = dict(session.execute(query).all())
         addresses = self.addressing.client_variables(session, servers)
         return {
             client_id: {
@@ -150,4 +150,7 @@ class OpenVpn:
             "dh": FFDHE2048 if server is None else server.dh,
             **self.addressing.own_variables(session, vpn.id),
         }
-        return files_of(filled_in(vpn.config, {**variables, **own}))
+        try:
+            return files_of(filled_in(vpn.config, {**variables, **own}))
+        except ConfigurationInvalid as invalid:
+            raise invalid.hiding([place.certificate.key]) from None

@@ -6,7 +6,7 @@ import uuid
 from collections.abc import Iterator, Mapping, Sequence
 
 import sqlalchemy as sa
-from guywire.interfaces import AddressProvider
+from guywire.interfaces import AddressProvider, Secret
 from sqlalchemy.orm import Session
 
 from guywire_vpn_wireguard.keys import KeyPair, new_key_pair
@@ -100,7 +100,7 @@ def variables(
     own = addresses.of_clients(session, list(found))
     for client in found.values():
         suffix = client.vpn_id.hex
-        values = {f"pub_key_{suffix}": client.public_key, f"pvt_key_{suffix}": client.private_key}
+        values = {f"pub_key_{suffix}": client.public_key, f"pvt_key_{suffix}": Secret(client.private_key)}
         if client.client_id in own:
             values[f"ip_address_{suffix}"] = own[client.client_id].address
         yield client, values

@@ -144,17 +144,28 @@ def rename(session: Session, rule: SubnetDivisionRule) -> None:
 
 def config_ids_of(session: Session, rule: SubnetDivisionRule, after: uuid.UUID | None, limit: int) -> list[uuid.UUID]:
     """The next configurations, in the order of their ids, that a rule has something for."""
+    query = _configs_of(rule, Config.id)
+    if after is not None:
+        query = query.where(Config.id > after)
+    return list(session.scalars(query.order_by(Config.id).limit(limit)))
+
+
+def count_configs_of(session: Session, rule: SubnetDivisionRule) -> int:
+    """How many configurations a rule has something for."""
+    return session.scalar(_configs_of(rule, sa.func.count(Config.id))) or 0
+
+
+def _configs_of(rule: SubnetDivisionRule, column: Any) -> Any:
     query = (
-        sa.select(Config.id)
+        sa.select(column)
+        .select_from(Config)
         .join(Device, Device.id == Config.device_id)
         .where(Device.organization_id == rule.organization_id)
     )
     if rule.type == VPN:
         clients = sa.select(VpnClient.config_id).join(VpnSubnet, VpnSubnet.vpn_id == VpnClient.vpn_id)
         query = query.where(Config.id.in_(clients.where(VpnSubnet.subnet_id == rule.master_subnet_id)))
-    if after is not None:
-        query = query.where(Config.id > after)
-    return list(session.scalars(query.order_by(Config.id).limit(limit)))
+    return query
 
 
 class _Rows:

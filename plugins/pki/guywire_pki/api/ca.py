@@ -88,7 +88,8 @@ class CARenewal(CAResource):
 
     @override
     def sign(self) -> None:
-        self.prepared = renewal.signed(*self.prepared, self.keys, self.now, with_ca=True)
+        ca, certificates = self.prepared
+        self.prepared = renewal.signed(ca, certificates, self.keys, self.now, with_ca=True)
 
     def renew(self) -> dict[str, Any]:
         """Renew the CA and answer it."""

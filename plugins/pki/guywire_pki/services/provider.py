@@ -28,7 +28,7 @@ from guywire_pki.models import CA, Cert, VpnCertificate, VpnClientCertificate
 from guywire_pki.services import vpn_clients, vpn_servers
 from guywire_pki.services.authorities import issuer_of, lock_to_issue
 from guywire_pki.services.issuing import Values, issued, with_defaults
-from guywire_pki.services.revocation import revoke
+from guywire_pki.services.revocation import revoke_all
 from guywire_pki.services.rules import NOT_UNIQUE, require_same_organization
 from guywire_pki.x509 import keys
 from guywire_pki.x509.certificates import VALIDITY
@@ -113,8 +113,8 @@ class Provider(PkiProvider, CertificateLookup):
 
     @override
     def revoke(self, session: Session, ids: Sequence[int], now: datetime) -> None:
-        query = sa.select(Cert).order_by(Cert.id).with_for_update(key_share=True)
-        revoke(session, [row for [row] in _by_values(session, query, Cert.id, ids)], now)
+        for chunk in _chunks(ids):
+            revoke_all(session, Cert.id.in_(chunk), now)
 
     @override
     def delete(self, session: Session, ids: Sequence[int]) -> None:

@@ -110,7 +110,7 @@ def renew_ca(session: Session, ca: CA, renewals: Renewals, now: datetime) -> Non
         raise Overtaken()
     _apply(ca, renewals.own)
     query = sa.select(Cert.id, Cert.certificate).where(_renewable(ca.id)).order_by(Cert.id)
-    present = dict(session.execute(query.with_for_update(key_share=True)).all())  # type: ignore[arg-type]
+    present = dict(session.execute(query.with_for_update(key_share=True)).all())
     ready = {id: each for id, each in renewals.certificates.items() if present.get(id) == each.former}
     if ready:
         session.execute(sa.update(Cert), [{"id": id, **each.values} for id, each in ready.items()])

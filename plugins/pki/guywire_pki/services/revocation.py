@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import sqlalchemy as sa
 from guywire.events import CertificatesRevoked
@@ -20,6 +21,7 @@ FRESH = timedelta(minutes=1)
 """How long a CRL is given out again while it says the same."""
 
 _MAX_RECENT = 256
+_CHUNK = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,20 @@ def revoke(session: Session, certificates: Sequence[Cert], now: datetime) -> Non
     record(session, fresh, now)
     if fresh:
         notify(session, CertificatesRevoked(tuple(each.id for each in fresh)))
+
+
+def revoke_all(session: Session, condition: Any, now: datetime) -> None:
+    """``revoke`` for all certificates that meet a condition on ``Cert``, a thousand at a time."""
+    ids = session.scalars(sa.select(Cert.id).where(condition, Cert.revoked.is_(False)).order_by(Cert.id)).all()
+    for start in range(0, len(ids), _CHUNK):
+        rows = sa.select(Cert).where(Cert.id.in_(ids[start : start + _CHUNK])).order_by(Cert.id)
+        revoke(session, session.scalars(rows.with_for_update(key_share=True)).all(), now)
+
+
+def revoke_those_of(session: Session, organization_id: UUID, now: datetime) -> None:
+    """Revoke what the CAs of others issued for an organization: its rows go, and the keys are still out there."""
+    shared = sa.select(CA.id).where(CA.organization_id.is_distinct_from(organization_id))
+    revoke_all(session, sa.and_(Cert.organization_id == organization_id, Cert.ca_id.in_(shared)), now)
 
 
 def record(session: Session, certificates: Sequence[Cert], now: datetime) -> None:

@@ -16,9 +16,8 @@ from guywire.services.vpn_clients import outdate
 from sqlalchemy.orm import Session
 
 from guywire_pki.models import Cert, VpnClientCertificate
-from guywire_pki.services.revocation import revoke
+from guywire_pki.services.revocation import revoke_all
 
-_CHUNK = 1000
 _NAMED = 5
 _QUIET = {"synchronize_session": False}
 
@@ -44,12 +43,7 @@ def of_server(vpn_id: UUID) -> Any:
 
 def take_back(session: Session, condition: Any, now: datetime) -> None:
     """Revoke the certificates of the clients that meet a condition on ``VpnClientCertificate``."""
-    cert_ids = session.scalars(
-        sa.select(VpnClientCertificate.cert_id).where(condition).order_by(VpnClientCertificate.cert_id)
-    ).all()
-    for start in range(0, len(cert_ids), _CHUNK):
-        chunk = sa.select(Cert).where(Cert.id.in_(cert_ids[start : start + _CHUNK])).order_by(Cert.id)
-        revoke(session, session.scalars(chunk.with_for_update(key_share=True)).all(), now)
+    revoke_all(session, Cert.id.in_(sa.select(VpnClientCertificate.cert_id).where(condition)), now)
 
 
 def renew(session: Session, condition: Any, now: datetime) -> None:
