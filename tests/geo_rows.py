@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from guywire_geo.models import FloorPlan, Location
+from guywire.models import Device
+from guywire_geo.models import DeviceLocation, FloorPlan, Location
 from PIL import Image
 from sqlalchemy.orm import Session
 
@@ -24,16 +26,26 @@ def location_row(session: Session, owner: UUID | None) -> Location:
     return location
 
 
-def floor_plan_row(session: Session, owner: UUID | None) -> FloorPlan:
-    """A floor plan whose picture is lost."""
+def floor_plan_row(session: Session, owner: UUID | None, folder: Path) -> FloorPlan:
+    """A floor plan, whose picture is written to a folder."""
     location = location_row(session, owner)
-    size: dict[str, Any] = {"media_type": "image/png", "width": 1, "height": 1}
-    plan = FloorPlan(
-        location_id=location.id, organization_id=owner, floor=1, image=f"{uuid4().hex}.png", **size, **DATES
-    )
+    image = f"{uuid4().hex}.png"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / image).write_bytes(picture())
+    size: dict[str, Any] = {"media_type": "image/png", "width": 8, "height": 6}
+    plan = FloorPlan(location_id=location.id, organization_id=owner, floor=1, image=image, **size, **DATES)
     session.add(plan)
     session.flush()
     return plan
+
+
+def place_row(session: Session, device: Device) -> DeviceLocation:
+    """A building that a device is in."""
+    location = location_row(session, device.organization_id)
+    place = DeviceLocation(device_id=device.id, location_id=location.id, **DATES)
+    session.add(place)
+    session.flush()
+    return place
 
 
 def picture(kind: str = "PNG", size: tuple[int, int] = (8, 6), **options: Any) -> bytes:
