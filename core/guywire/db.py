@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import RLock
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import orjson
 import sqlalchemy as sa
@@ -59,7 +61,12 @@ def _create_sqlite_engine(url: sa.URL, settings: Settings, options: dict[str, An
     engine = sa.create_engine(url, connect_args=connect_args, **options)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin)
+    _turns[engine] = RLock()
     return engine
+
+
+_turns: WeakKeyDictionary[Engine, AbstractContextManager[Any]] = WeakKeyDictionary()
+_no_turn = nullcontext()
 
 
 def _prepare_sqlite(connection: Any, record: Any) -> None:
@@ -98,8 +105,12 @@ def reading(factory: SessionFactory) -> Iterator[Session]:
 
 @contextmanager
 def writing(factory: SessionFactory) -> Iterator[Session]:
-    """A session that writes: committed at the end of the block, rolled back when the block raises."""
-    with factory.begin() as session:
+    """A session that writes: committed at the end of the block, rolled back when the block raises.
+
+    The threads of a process that does much at once take turns where the database has one writer: SQLite's own waiting
+    is not fair, and some of many threads would starve. What is written after the commit belongs to the same turn.
+    """
+    with _turns.get(factory.kw["bind"], _no_turn), factory.begin() as session:
         announce_writes(session)
         yield session
 
