@@ -110,6 +110,7 @@ class Walk:
     missing: frozenset[str] = frozenset()
     exceptions: Mapping[tuple[str, str], str] = field(default_factory=dict)
     rows: dict[tuple[Any, uuid.UUID | None], Mapping[str, Any]] = field(default_factory=dict)
+    spent: set[tuple[Any, uuid.UUID | None]] = field(default_factory=set)
 
     def questions(self, services: list[APIService]) -> Iterator[Question]:
         """All questions about some services, in a fixed order."""
@@ -131,6 +132,9 @@ class Walk:
             options |= {"body": b"{}", "content_type": "application/json"}
         answer = self.app.request(url, **options)
         kind = FAILING if answer.status_int >= 500 else _BY_STATUS.get(answer.status_int, ALLOWED)
+        if question.has_object and question.method not in ("GET", "HEAD") and kind not in _BY_STATUS.values():
+            # What is deleted is gone, and an action may change what the next one needs.
+            self.spent.add(self._key(question))
         if kind == HIDDEN and question.service.name in self.missing:
             kind = ALLOWED
         if any(str(id).encode() in answer.body for id in self._secret_from(visitor)):
@@ -172,19 +176,23 @@ class Walk:
 
     def _columns(self, question: Question) -> Mapping[str, Any]:
         """The columns of an object to ask about."""
-        name, model = question.service.name, question.resource.model
-        key = (name if name in self.make else model, question.owner)
-        # What is deleted is gone, and an action may change what the next one needs.
-        if key not in self.rows or question.method not in ("GET", "HEAD"):
+        key = self._key(question)
+        if key not in self.rows or key in self.spent:
+            self.spent.discard(key)
             with writing(self.runtime.session_factory) as session:
                 make = self.make.get(key[0])
                 row = (
                     make(session, question.owner)
                     if make is not None
-                    else make_row(session, model, question.owner, self.runtime.clock())
+                    else make_row(session, question.resource.model, question.owner, self.runtime.clock())
                 )
                 self.rows[key] = {column.key: getattr(row, column.key) for column in sa.inspect(type(row)).column_attrs}
         return self.rows[key]
+
+    def _key(self, question: Question) -> tuple[Any, uuid.UUID | None]:
+        """What the object of a question is remembered by."""
+        name = question.service.name
+        return name if name in self.make else question.resource.model, question.owner
 
 
 def _parent(path: str, resources: Mapping[str, Any]) -> Any:
