@@ -10,6 +10,7 @@ from pyramid.request import Request
 
 from guywire.api.description import members
 from guywire.api.service import JSON, APIService
+from guywire.browsable.plugin_pages import links_of_object
 from guywire.browsable.sitemap import Sitemap
 from guywire.browsable.words import title_of
 from guywire.security import Identity
@@ -41,6 +42,9 @@ def related_to(
             query = f"?{request.query_string}" if downloads and request.query_string else ""
             acts = method == "POST" and operation.body is None
             found.append(Related(path + query, title_of(other), downloads, acts))
+    if service.resource is not None and "}" in service.path:
+        pages = links_of_object(request.registry, identity, service.resource.kind, body)
+        found += [Related(path, title, downloads=False, acts=False) for path, title in pages]
     return found
 
 

@@ -7,11 +7,12 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, PrefixLoader, StrictUndefined, Template
 from pyramid.request import Request
 
 from guywire import __version__, csrf
 from guywire.api.answers import Response
+from guywire.browsable.plugin_pages import links_of
 from guywire.errors import APIError
 from guywire.security import Identity
 
@@ -35,8 +36,9 @@ SECURITY_HEADERS = {
 }
 """What pages and the answers of the API say to browsers."""
 
+_core = PackageLoader("guywire.browsable")
 _environment = Environment(
-    loader=PackageLoader("guywire.browsable"),
+    loader=_core,
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,
@@ -49,11 +51,14 @@ def render(
 ) -> Response:
     """A page: ``template`` extends ``base.jinja2`` and is given ``values`` and what the frame around it needs.
 
+    A plugin's own template is named with its package: ``guywire_lamp:lamp.jinja2`` is ``templates/lamp.jinja2`` there.
     ``policy`` replaces parts of the content security policy.
     """
     form_token = csrf.make_token(request)
-    text = _environment.get_template(template).render(
-        user=visitor(request),
+    user = visitor(request)
+    text = _template(template).render(
+        user=user,
+        links=links_of(request.registry, user),
         here=request.path_qs,
         static=f"/static/{static_version()}",
         version=__version__,
@@ -69,6 +74,15 @@ def render(
     if not csrf.is_valid(request, request.cookies.get(csrf.COOKIE, "")):
         set_cookie(request, response, csrf.COOKIE, form_token, readable=True)
     return response
+
+
+@cache
+def _template(name: str) -> Template:
+    package, colon, _ = name.partition(":")
+    if not colon:
+        return _environment.get_template(name)
+    own = _environment.overlay(loader=ChoiceLoader([PrefixLoader({package: PackageLoader(package)}, ":"), _core]))
+    return own.get_template(name)
 
 
 def visitor(request: Request) -> Identity | None:
