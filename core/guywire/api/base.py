@@ -51,6 +51,8 @@ class Resource:
     force: ClassVar[str] = ""
     """What DELETE with ``?force=true`` goes through in spite of; empty where nothing stands in the way."""
     personal: ClassVar[bool] = False
+    made_by_put: ClassVar[bool] = False
+    """Whether PUT may also create, and then answers with 201."""
     shown: ClassVar[Shown]
     shown_in_detail: ClassVar[Shown | None] = None
     shown_when_new: ClassVar[Shown | None] = None

@@ -31,6 +31,7 @@ def _operation(resource: Any, method: str, in_list: bool) -> Operation:
         answer=None if method == "DELETE" else resource,
         page=in_list and method == "GET",
         status={"POST": 201, "DELETE": 204}.get(method, 200),
+        may_create=method == "PUT" and resource.made_by_put,
         permission=None if resource.personal else f"{ACTIONS[method]}_{resource.kind}",
         manager=resource.manager,
         parameters=_parameters(resource, method, in_list),

@@ -27,8 +27,9 @@ class Operation:
     gives (with ``page``: a page of them), ``permission`` the name of the permission that it needs (None: none but
     being somebody, or not even that where the service is ``public``) and ``manager`` whether one has to manage an
     organization, ``parameters`` its query parameters, ``errors`` the statuses that it may answer besides the usual
-    ones. ``sends`` and ``takes`` are media types, where they are not JSON (and forms). ``applies`` says of an object's
-    body whether the operation makes sense for it now (None: always).
+    ones. With ``may_create`` the same answer may come with 201. ``sends`` and ``takes`` are media types, where they
+    are not JSON (and forms). ``applies`` says of an object's body whether the operation makes sense for it now (None:
+    always).
     """
 
     body: type[Schema] | None = None
@@ -36,6 +37,7 @@ class Operation:
     answer: Any = None
     page: bool = False
     status: int = 200
+    may_create: bool = False
     permission: str | None = None
     manager: bool = True
     public: bool = False

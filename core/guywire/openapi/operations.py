@@ -104,6 +104,8 @@ def _request_body(operation: Operation, components: Components) -> dict[str, Any
 def _responses(endpoint: Endpoint, operation: Operation, components: Components) -> dict[str, Any]:
     as_text = endpoint.service is None
     success: dict[str, Any] = {str(operation.status): _success(endpoint, operation, components)}
+    if operation.may_create:
+        success["201"] = success[str(operation.status)] | {"description": HTTPStatus.CREATED.phrase}
     return success | {str(status): name_of(status, as_text=as_text) for status in sorted(_errors(endpoint, operation))}
 
 

@@ -56,7 +56,7 @@ PICTURE = Field(_picture, kind="image", help="floor plan image")
 class FloorPlanPart(Schema):
     """The floor plan that comes with its location."""
 
-    floor: Annotated[int, fields.integer(minimum=SMALLEST, maximum=LARGEST)] = 0
+    floor: Annotated[int | None, fields.integer(minimum=SMALLEST, maximum=LARGEST)] = None
     image: Annotated[Picture | None, PICTURE] = None
 
 

@@ -101,12 +101,13 @@ def _authorized(request: Request) -> UUID:
     with nullcontext(request.db) if is_safe else reading(request.runtime.session_factory) as session:
         query = sa.select(Device.key, Device.organization_id, Organization.is_active)
         found = session.execute(query.join(Organization).where(Device.id == id)).first()
-        if found is not None and secrets.compare_digest(found.key.encode(), request.GET.get("key", "").encode()):
+        if found is None:
+            raise NotFound.of(Device.__name__)
+        key = request.GET.get("key")
+        if key and secrets.compare_digest(found.key.encode(), key.encode()):
             if not found.is_active:
                 raise NotFound.of(Device.__name__)
             return id
-        if found is None:
-            raise NotFound.of(Device.__name__)
         identity = require(request.identity, request.method, KIND)
         if request.method == "PUT" and place_of(session, id) is None:
             require(identity, "POST", KIND)

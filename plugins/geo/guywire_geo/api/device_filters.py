@@ -19,8 +19,12 @@ from guywire_geo.models import DeviceLocation, FloorPlan, Location
 
 def _placed(*conditions: Any) -> Any:
     """SQL: the devices that are somewhere, and fulfil some conditions there."""
-    places = sa.select(DeviceLocation.device_id).join(Location, Location.id == DeviceLocation.location_id)
-    return Device.id.in_(places.where(*conditions))
+    return Device.id.in_(sa.select(DeviceLocation.device_id).where(*conditions))
+
+
+def _at_named(text: str) -> Any:
+    named = sa.select(Location.id).where(Location.name.icontains(text, autoescape=True))
+    return _placed(DeviceLocation.location_id.in_(named))
 
 
 def _id(model: Any, condition: Callable[[Any], Any], help: str) -> Filter:
@@ -41,7 +45,7 @@ DEVICE_FILTERS = FieldGroup(
         "with_geo": filters.yes_no(lambda on: _placed() if on else ~_placed(), help="Whether they have a location."),
         "location": _id(Location, DeviceLocation.location_id.__eq__, "At this location."),
         "location__name": Filter(
-            lambda text, context: _placed(Location.name.icontains(text, autoescape=True)),
+            lambda text, context: _at_named(text),
             Field(str, kind="string", help="At a location whose name has this in it."),
         ),
         "floorplan": _id(FloorPlan, DeviceLocation.floor_plan_id.__eq__, "On this floor plan."),

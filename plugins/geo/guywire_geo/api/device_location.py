@@ -120,6 +120,7 @@ class DeviceLocationResource(TakesImages):
     schema = DeviceLocationBody
     kind = "devicelocation"
     label = "DeviceLocation"
+    made_by_put = True
     shown = {  # noqa: RUF012
         "location": Computed(_location, _FEATURE),
         "floorplan": Computed(_plan, nullable(_PLAN)),
