@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import schemathesis
 from guywire.testing import Client
+from guywire.testing.databases import KINDS
 from hypothesis import HealthCheck, Phase, given, seed, settings, strategies
 from schemathesis import GenerationMode
 from schemathesis.checks import not_a_server_error
@@ -89,12 +90,14 @@ def fuzz(app: TestApp, admin: Client, known: dict[str, list[Any]], examples: int
     schema = schemathesis.openapi.from_dict(informed(admin.get("/api/v1/docs.json"), known))
     schema.app = app.app
     statuses: Counter[int] = Counter()
+    # Most of the time goes into making examples up, so each database gets others.
+    number = KINDS.index(app.app.registry.runtime.engine.dialect.name)
     wrong: list[str] = []
     for operation in sorted((each.ok() for each in schema.get_all_operations()), key=turn):
         if operation.path.startswith("/api/v1/docs"):
             continue  # Nothing is sent there, and a document is long.
 
-        @seed(1)
+        @seed(number)
         @settings(
             max_examples=examples,
             deadline=None,
@@ -126,7 +129,7 @@ def turn(operation: Any) -> tuple[int, bool]:
 
 
 def test_a_stranger_to_the_code_finds_no_mistake(app: TestApp, admin: Client, known: dict[str, list[Any]]) -> None:
-    statuses = fuzz(app, admin, known, examples=5)
+    statuses = fuzz(app, admin, known, examples=3)
     # What is sent is neither all refused nor all accepted.
     assert min(statuses[status] for status in (200, 201, 204, 400, 404)) > 0
 
