@@ -5,15 +5,16 @@ from __future__ import annotations
 
 def title_of(location: str, floor: int) -> str:
     """The name of a floor plan: "Town Hall 2nd Floor"."""
-    return f"{location} {_ordinal(floor)} Floor"
+    return f"{location} {ordinal(floor)} Floor"
 
 
 def label_of(location: str, floor: int) -> str:
     """The name of a floor where people look for it: "Town Hall ground floor"."""
-    return f"{location} {_ordinal(floor) if floor else 'ground'} floor"
+    return f"{location} {ordinal(floor) if floor else 'ground'} floor"
 
 
-def _ordinal(number: int) -> str:
+def ordinal(number: int) -> str:
+    """The number as people count: 1st, 2nd; below zero as it is."""
     if number < 0:
         return str(number)
     ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
