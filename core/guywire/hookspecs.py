@@ -41,7 +41,8 @@ def register_config_backends() -> Sequence[ConfigBackend]:  # type: ignore[empty
 
 @hookspec
 def register_vpn_backends() -> Sequence[type[VpnBackend]]:  # type: ignore[empty-body]
-    """Classes of VPN backends. Each is made once, with the services that it ``requires``; a missing one is an error."""
+    """Classes of VPN backends. Each is made once, with the services that it ``requires`` (a missing one is an error)
+    and those that it ``wants`` (None for a missing one)."""
 
 
 @hookspec

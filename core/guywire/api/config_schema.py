@@ -40,7 +40,7 @@ def includeme(config: Configurator) -> None:
     """Serve the schemas. They are those of the plugins that the application starts with."""
     runtime: Runtime = config.registry.runtime
     registry = runtime.registry
-    found = {id: _editable(each.schema) for id, each in registry.config_backends.items()}
+    found: dict[str, Any] = {id: _editable(each.schema) for id, each in registry.config_backends.items()}
     found |= {id: each.schema for id, each in registry.vpn_backends.items()}
     config.registry.config_schemas = Schemas(orjson.dumps(found), runtime.clock())
     config.add_route("config_schema", PATH)

@@ -105,7 +105,7 @@ class TemplateClones(TemplateResource):
             same["vpn"] = source.vpn_id
         made = self.create({**same, "name": name, "organization": organization_id, "default": False})
         self.session.flush()
-        groups = [group for group in self.runtime.registry.field_groups if group.resource == self.kind]
+        groups: Any = [group for group in self.runtime.registry.field_groups if group.resource == self.kind]
         field_groups.save(groups, self.session, made, field_groups.values_of(groups, self.session, source.id), self.now)
         self.request.response.status = 201
         return self.represent_new(made)
