@@ -157,6 +157,19 @@ def test_what_no_page_can_be_made_of_is_answered_all_the_same(browser: Browser) 
         browser.app.post(f"{API}device/", body, headers=headers, status=(400, 403))
 
 
+def test_errors_outside_the_api_have_a_page(app: TestApp, runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = Browser(app)
+    page = stranger.open("/no/such/<page>", status=404)
+    assert "There is nothing at this address." in page.html.main.text
+    assert page.html.find("link", rel="stylesheet")
+    assert "script-src 'self'" in page.headers["Content-Security-Policy"]
+    monkeypatch.setattr("guywire.browsable.login._local", lambda path: 1 / 0)
+    page = stranger.open("/accounts/login/", status=500)
+    assert "Something went wrong" in page.html.main.text
+    assert "ZeroDivisionError" not in page.text
+    assert app.get("/no/such/page", status=404).text == "Not Found"  # to routers, for instance
+
+
 def test_every_list_and_every_object_has_a_page(browser: Browser, admin: Client, organization: str) -> None:
     admin.make_device(organization, templates=[admin.make_template(organization)["id"]])
     admin.post("group/", {"name": "group", "organization": organization, "templates": []})
@@ -169,7 +182,7 @@ def test_every_list_and_every_object_has_a_page(browser: Browser, admin: Client,
             assert detail.html.find(id="form"), "everything can be edited"
             for button in detail.html.select(".head a.button"):
                 if button["href"].startswith("/") and "download" not in button.attrs:
-                    browser.open(button["href"], status=(200, 405))
+                    browser.open(button["href"], status=(200, 404, 405))  # 404: none of it yet
 
 
 def test_downloads_are_no_pages(browser: Browser, admin: Client, organization: str) -> None:

@@ -132,14 +132,16 @@ def _undecodable(error: Exception, request: Request) -> Response:
     return _api_error(ParseError("The address is not valid UTF-8."), request)
 
 
-def _not_found(error: HTTPNotFound, request: Request) -> Response:
+def _not_found(error: HTTPNotFound, request: Request) -> PyramidResponse:
     path = request.path_info
     if request.method in ("GET", "HEAD") and is_forgotten(request):
         query = f"?{request.query_string}" if request.query_string else ""
         return Response(status=301, location=path + "/" + query)
     if path.startswith(API):
         return _api_error(NotFound(), request)
-    return Response("<!doctype html><title>Not Found</title><h1>Not Found</h1>", status=404, content_type="text/html")
+    # Routers are used to this type. For people, it is replaced by a page further out.
+    error.content_type, error.text = "text/html", "Not Found"
+    return error
 
 
 def _http_exception(error: HTTPException, request: Request) -> Response:
