@@ -122,7 +122,15 @@ def test_nobody_is_reached_by_mistake(story, operator, organization, other_organ
         stranger.get(f"{PATH}{batch['id']}/{action}", 404)
     stranger.post(f"{PATH}{batch['id']}/cancel/", status=404)
     assert stranger.get(PATH)["count"] == 0
-    assert story.told() == [0, 0]
+    # A device that goes to them takes along no command that has not begun, and the results do not name it.
+    admin.patch(f"device/{story.devices[0]['id']}/", {"organization": other_organization})
+    story.work()
+    assert story.told() == [0, 1]
+    results = operator.get(f"{PATH}{batch['id']}/results/")["results"]
+    assert {(each["status"], each["count"], len(each["devices"])) for each in results} == {
+        ("failed", 1, 0),
+        ("success", 1, 1),
+    }
 
 
 def test_devices_have_their_turn_by_number_and_by_rate(story, clock, runtime):

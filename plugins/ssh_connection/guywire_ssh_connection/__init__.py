@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from guywire_ssh_connection import api, command_types, commanding, migrations, models
 from guywire_ssh_connection.connectors.snmp import AirOsSnmp, OpenWrtSnmp
 from guywire_ssh_connection.connectors.ssh import Ssh
-from guywire_ssh_connection.services import batches, pushing, spreading, visits
+from guywire_ssh_connection.services import pushing, spreading, visits
 from guywire_ssh_connection.services.command_input import check_types
 from guywire_ssh_connection.strategies import OpenWisp1, OpenWrt
 
@@ -70,7 +70,7 @@ def on_event(session: Session, event: Event) -> None:
     """Note which devices should be visited, and give new ones the credentials that are for all."""
     pushing.hear(session, event)
     spreading.hear(session, event)
-    batches.hear(session, event)
+    commanding.on_event(session, event)
 
 
 @hookimpl

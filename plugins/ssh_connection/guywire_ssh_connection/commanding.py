@@ -5,6 +5,7 @@ from __future__ import annotations
 from guywire.events import Event
 from guywire.interfaces import PermissionSet
 from guywire.jobs import JobQueue
+from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.services import batches, commands
 
@@ -19,6 +20,12 @@ PERMISSIONS = (
     PermissionSet("organizationcommands", "commands of organization", operator=_VIEW, administrator=_VIEW),
 )
 JOBS = (*commands.JOBS, *batches.JOBS)
+
+
+def on_event(session: Session, event: Event) -> None:
+    """Follow what happens to devices."""
+    commands.hear(session, event)
+    batches.hear(session, event)
 
 
 def after_commit(event: Event, jobs: JobQueue) -> None:

@@ -100,16 +100,18 @@ def list_results(request: Request) -> dict[str, Any]:
     groups = sa.select(sa.func.min(Command.number)).where(*ended).group_by(Command.status, Command.output)
     largest = groups.order_by(sa.func.count().desc(), sa.func.min(Command.number))
     page = page_of(session, request, largest, default_size=settings.page_size, max_size=settings.max_page_size)
-    return page.wrap([_group(session, ended, number) for number in page.ids])
+    return page.wrap([_group(session, batch, ended, number) for number in page.ids])
 
 
-def _group(session: Any, ended: Any, number: int) -> dict[str, Any]:
+def _group(session: Any, batch: Batch, ended: Any, number: int) -> dict[str, Any]:
     """The group that a command belongs to."""
     first = sa.select(Command.status, Command.output).where(Command.number == number)
     status, output = session.execute(first).one()
     equal = sa.and_(*ended, Command.status == status, Command.output == output)
     count = session.scalar(sa.select(sa.func.count()).select_from(Command).where(equal))
-    named = sa.select(Device.id, Device.name).join(Command, Command.device_id == Device.id).where(equal)
+    named = sa.select(Device.id, Device.name).join(Command, Command.device_id == Device.id)
+    # Those that have another organization now are counted, and no business of this one's managers.
+    named = named.where(equal, Device.organization_id == batch.organization_id)
     devices = session.execute(named.order_by(Device.name, Device.id).limit(NAMED))
     return {
         "status": status,

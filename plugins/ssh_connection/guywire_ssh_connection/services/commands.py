@@ -10,10 +10,11 @@ from typing import Any, cast
 
 import sqlalchemy as sa
 from guywire.db import reading, writing
-from guywire.events import Event
+from guywire.events import DeviceMoved, Event
 from guywire.interfaces import CommandType, Job
 from guywire.interfaces.commands import CommandInput
 from guywire.jobs import JobQueue, Priority
+from guywire.models import Device
 from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services.status import storable
@@ -24,6 +25,8 @@ from guywire_ssh_connection.services.command_input import as_text, without_secre
 
 VISIT = "ssh_visit"
 """The job that goes to one device and does what waits there."""
+
+MOVED = "The device was given to another organization before this command began."
 
 _ROWS = 1000
 _PATIENCE = timedelta(seconds=30)
@@ -92,6 +95,13 @@ def end(session: Session, condition: Any, status: str, output: Any, now: datetim
 def give_up(session: Session, condition: Any, reason: str, now: datetime) -> int:
     """End commands that have not begun, and never will. Returns how many."""
     return end(session, sa.and_(Command.started.is_(None), condition), FAILED, reason, now)
+
+
+def hear(session: Session, event: Event) -> None:
+    """A device leaves its organization: those who asked for its commands have no say there."""
+    if isinstance(event, DeviceMoved):
+        now = session.get_one(Device, event.device_id).modified
+        give_up(session, Command.device_id == event.device_id, MOVED, now)
 
 
 def tell(event: Event, jobs: JobQueue) -> None:

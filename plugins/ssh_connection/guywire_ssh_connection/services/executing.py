@@ -194,7 +194,13 @@ def _end_abandoned(runtime: Runtime, device_id: uuid.UUID) -> None:
         found = session.scalars(sa.select(Command).where(mine, Command.status == IN_PROGRESS)).all()
     for command in found:
         log.warning("command %s: its worker is gone, its outcome is unknown", command.id)
-        _finish(runtime, command, sa.and_(mine, Command.number == command.number), FAILED, Command.output + UNKNOWN)
+        _finish(
+            runtime,
+            command,
+            sa.and_(mine, Command.number == command.number),
+            FAILED,
+            _with_newline(command.output) + UNKNOWN,
+        )
 
 
 def _give_up(runtime: Runtime, command: Command, reason: str) -> None:
