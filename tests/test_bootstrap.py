@@ -31,9 +31,8 @@ def loaded(load):
     )
 
 
-@pytest.mark.parametrize(
-    ("document", "message"),
-    [
+def test_what_belongs_to_another_is_refused(load, loaded, runtime):
+    for document, message in (
         ({"organizations": {"b": {"shared_secret": SECRET}}}, "organizations.b.shared_secret: another organization"),
         ({"organizations": {"b": {"id": ID}}}, "organizations.b.id: another organization has it"),
         (
@@ -44,14 +43,12 @@ def loaded(load):
         ({"users": {"eve": {"token": TOKEN}}}, "users.eve.token: another user has it"),
         ({"users": {"eve": {"id": ID}}}, "users.eve.id: another user has it"),
         ({"users": {"eve": {"token": "a"}, "eva": {"token": "a"}}}, "users.eva.token: another user has it"),
-    ],
-)
-def test_what_belongs_to_another_is_refused(load, loaded, runtime, document, message):
-    with pytest.raises(BootstrapInvalid, match=message):
-        load(**document)
-    with reading(runtime.session_factory) as session:
-        assert [organization.slug for organization in session.scalars(sa.select(Organization))] == ["org1"]
-        assert [user.username for user in session.scalars(sa.select(User))] == ["ada"]
+    ):
+        with pytest.raises(BootstrapInvalid, match=message):
+            load(**document)
+        with reading(runtime.session_factory) as session:
+            assert [organization.slug for organization in session.scalars(sa.select(Organization))] == ["org1"]
+            assert [user.username for user in session.scalars(sa.select(User))] == ["ada"]
 
 
 def test_what_belongs_to_oneself_already_is_no_change(load, loaded, runtime):
@@ -75,9 +72,8 @@ def test_an_empty_address_is_none(load, loaded, admin):
     assert admin.get(f"{users}{ID}/email/")["results"][0]["primary"] is True
 
 
-@pytest.mark.parametrize(
-    ("section", "field", "value"),
-    [
+def test_a_value_of_another_kind_is_refused_with_its_place(runtime):
+    for section, field, value in (
         ("organizations", "id", 5),
         ("organizations", "name", 5),
         ("organizations", "name", "x" * 201),
@@ -93,11 +89,9 @@ def test_an_empty_address_is_none(load, loaded, admin):
         ("users", "manager_of", {"a": "b"}),
         ("users", "token", "x" * 129),
         ("users", "surprise", 1),
-    ],
-)
-def test_a_value_of_another_kind_is_refused_with_its_place(runtime, section, field, value):
-    with pytest.raises(BootstrapInvalid, match=rf"{section}.a\b.*{field}"):
-        load_document(None, runtime.key_ring, {section: {"a": {field: value}}}, runtime.clock())
+    ):
+        with pytest.raises(BootstrapInvalid, match=rf"{section}.a\b.*{field}"):
+            load_document(None, runtime.key_ring, {section: {"a": {field: value}}}, runtime.clock())
 
 
 def test_a_file_that_is_no_document_is_refused(tmp_path):
