@@ -9,7 +9,9 @@ from guywire import hookimpl
 from guywire.app import create_app
 from guywire.db import reading, writing
 from guywire.events import IsWorkingChanged
+from guywire.jobs import Priority
 from guywire.models import JobRecord
+from guywire.services.rendering import refresh_all
 from guywire.testing import Client
 from guywire_ssh_connection.connectors.keys import fingerprint
 from guywire_ssh_connection.models import DeviceVisit
@@ -226,6 +228,27 @@ def test_a_command_and_a_push_share_a_connection(admin, connect, work):
     edit(admin, device, "Europe/Rome")
     work()
     assert (host.told, host.connects) == (["uptime", "nudge"], 1)
+
+
+def test_an_operators_edit_goes_before_the_consequences_of_a_template(
+    admin, connect, organization, runtime, monkeypatch
+):
+    monkeypatch.setattr(pushing, "_AFTER_EDIT", 1)
+    template = admin.make_template(organization)["id"]
+    devices = [connect(number, templates=[template])[0] for number in (1, 2, 3)]
+
+    def asked_for():
+        pushing.push(runtime)
+        with reading(runtime.session_factory) as session:
+            waiting = session.scalars(sa.select(JobRecord).where(JobRecord.name == "ssh_visit")).all()
+            return {record.arguments["device_id"]: record.priority for record in waiting}
+
+    config = {"interfaces": [{"name": "eth9", "type": "ethernet"}]}
+    admin.patch(f"template/{template}/", {"config": config})
+    refresh_all(runtime.session_factory, runtime.renderer, runtime.clock)
+    assert asked_for() == {each["id"]: Priority.BULK for each in devices}
+    edit(admin, devices[1], "Europe/Rome")
+    assert asked_for() == {each["id"]: Priority.OPERATOR if each is devices[1] else Priority.BULK for each in devices}
 
 
 def test_a_strategy_that_fails_is_tried_again(admin, connect, work):

@@ -14,15 +14,12 @@ from guywire.errors import Invalid
 from guywire.interfaces import Connector
 from guywire.models import Device, Organization
 from guywire.plugin import notify
-from jsonschema import Draft4Validator
-from jsonschema.exceptions import best_match
 from typing_extensions import override
 
 from guywire_ssh_connection.models import Credentials, DeviceConnection
-from guywire_ssh_connection.services.command_input import MASK
+from guywire_ssh_connection.services import params
 from guywire_ssh_connection.services.spreading import CredentialsSpreading
 
-BLANK = "This field cannot be blank."
 IN_USE_ELSEWHERE = "Devices of another organization have these credentials."
 
 
@@ -89,14 +86,8 @@ class CredentialsResource(Resource):
 
     @override
     def update(self, row: Credentials, fields: dict[str, Any]) -> None:
-        params = fields.get("params")
-        if isinstance(params, dict):
-            # Who was shown no secret sends none back.
-            secrets = self._secrets(row.connector)
-            fields["params"] = {
-                name: row.params[name] if value == MASK and name in secrets and name in row.params else value
-                for name, value in params.items()
-            }
+        if "params" in fields:
+            fields["params"] = params.unmasked(self._connector(row.connector), fields["params"], row.params)
         self._apply(row, fields)
         self._refuse_strangers(row)
 
@@ -111,22 +102,18 @@ class CredentialsResource(Resource):
             setattr(row, "organization_id" if name == "organization" else name, value)
         row.modified = self.now
         require_unique_name(self.session, row, "credentials", "name, organization")
-        connector = self.runtime.registry.connectors.get(row.connector)
+        connector = self._connector(row.connector)
         if connector is not None:
-            _check(connector, row.params)
+            params.check(connector, row.params)
 
-    def _secrets(self, connector_id: str) -> frozenset[str]:
-        connector = self.runtime.registry.connectors.get(connector_id)
-        return connector.secrets if connector is not None else frozenset()
+    def _connector(self, id: str) -> Connector | None:
+        return self.runtime.registry.connectors.get(id)
 
     def _for_reader(self, body: dict[str, Any]) -> dict[str, Any]:
-        """A body without the secrets, for those who may only look. Without the connector nobody knows what is one."""
-        may_change = self.identity.has_permission("change", self.kind) and self.identity.manages(body["organization"])
-        if may_change:
+        """A body without the secrets, for those who may only look."""
+        if self.identity.has_permission("change", self.kind) and self.identity.manages(body["organization"]):
             return body
-        secrets = self._secrets(body["connector"]) or body["params"].keys()
-        params = {name: MASK if name in secrets else value for name, value in body["params"].items()}
-        return {**body, "params": params}
+        return {**body, "params": params.masked(self._connector(body["connector"]), body["params"])}
 
     def _refuse_strangers(self, row: Credentials) -> None:
         """Credentials may not change hands while devices have them that must not."""
@@ -140,18 +127,3 @@ class CredentialsResource(Resource):
         with self.session.no_autoflush:
             if self.session.scalar(stranger.limit(1)) is not None:
                 raise Invalid({"organization": [IN_USE_ELSEWHERE]})
-
-
-def _check(connector: Connector, params: Any) -> None:
-    """Whether the parameters are what a connector needs. Raises Invalid."""
-    messages = [] if params else [BLANK]
-    error = best_match(Draft4Validator(connector.schema).iter_errors(params))
-    if error is not None:
-        messages.append(error.message)
-    elif not messages:
-        try:
-            connector.validate(params)
-        except ValueError as refused:
-            messages.append(str(refused))
-    if messages:
-        raise Invalid({"params": messages})

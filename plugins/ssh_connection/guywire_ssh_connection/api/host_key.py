@@ -9,6 +9,7 @@ from guywire.api.base import UUID_PATTERN
 from guywire.api.body import read_body
 from guywire.api.device import PATH as DEVICES
 from guywire.api.device import DeviceResource
+from guywire.api.field import is_form
 from guywire.api.schema import Schema, validate
 from guywire.api.service import APIService, Operation
 from guywire.api.shown import nullable, object_schema
@@ -72,7 +73,8 @@ def accept_host_key(request: Request) -> dict[str, Any]:
     """Pin the key that the device offers: it was given a new one, and that is known."""
     resource = _Owner(request)
     device = _changeable(resource)
-    given = validate(HostKeyBody, read_body(request), resource.validation(is_form=False), partial=False)
+    data = read_body(request)
+    given = validate(HostKeyBody, data, resource.validation(is_form(data)), partial=False)
     row = resource.session.get(HostKey, device.id, with_for_update=True)
     if row is None or given["fingerprint"] not in _fingerprints(row):
         raise Invalid({"fingerprint": [NOT_OFFERED]})

@@ -168,4 +168,7 @@ def _record_failure(runtime: Runtime, device_id: uuid.UUID) -> None:
             row.failures += 1
 
 
-JOBS = (Job(PUSH, push), Job(REMIND, remind, every=60.0))
+JOBS = (
+    Job(PUSH, push, label="Look for devices to tell of their configuration"),
+    Job(REMIND, remind, every=60.0, label="Look for devices that could not be told of their configuration"),
+)

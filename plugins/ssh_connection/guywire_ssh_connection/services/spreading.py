@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from guywire.db import reading, writing
 from guywire.events import ConfigsCreated, DeviceMoved, Event
 from guywire.interfaces import Job, UpdateStrategy
-from guywire.jobs import JobQueue, Priority
+from guywire.jobs import UNWATCHED, JobQueue, Priority, Progress
 from guywire.models import Config, Device
 from guywire.plugin import contributed
 from guywire.runtime import Runtime
@@ -85,33 +85,42 @@ def strategies_by_backend(strategies: Iterable[UpdateStrategy]) -> Mapping[str, 
     return found
 
 
-def spread_all(runtime: Runtime) -> None:
+def spread_all(runtime: Runtime, progress: Progress = UNWATCHED) -> None:
     """Add credentials to the devices that there are already, as far as that has not been done."""
     with reading(runtime.session_factory) as session:
-        waiting = session.scalars(sa.select(Credentials.id).where(Credentials.is_spreading)).all()
-    for credentials_id in waiting:
+        waiting = session.scalars(sa.select(Credentials).where(Credentials.is_spreading)).all()
+        total = sum(
+            session.scalar(sa.select(sa.func.count()).select_from(_lacking(each).subquery())) or 0 for each in waiting
+        )
+    done = 0
+    for credentials in waiting:
         after: uuid.UUID | None = None
         while True:
             with writing(runtime.session_factory) as session:
-                after = _spread(session, runtime, credentials_id, after)
+                after, count = _spread(session, runtime, credentials.id, after)
+            done += count
+            progress.report(done, max(done, total))
             if after is None:
                 break
 
 
-def _spread(session: Session, runtime: Runtime, credentials_id: uuid.UUID, after: uuid.UUID | None) -> uuid.UUID | None:
-    """Add credentials to some more devices. Returns the configuration of the last one, None when all have them."""
+def _spread(
+    session: Session, runtime: Runtime, credentials_id: uuid.UUID, after: uuid.UUID | None
+) -> tuple[uuid.UUID | None, int]:
+    """Add credentials to some more devices. Returns the configuration of the last one (None: that was all), and to
+    how many.
+    """
     credentials = session.get(Credentials, credentials_id, with_for_update=True)
     if credentials is None:
-        return None
+        return None, 0
     query = _lacking(credentials).order_by(Config.id).limit(_CHUNK)
     rows = session.execute(query if after is None else query.where(Config.id > after)).all()
     if not rows or not credentials.auto_add:
         credentials.is_spreading = False
-        return None
+        return None, 0
     strategies = strategies_by_backend(runtime.registry.update_strategies.values())
     _add(session, credentials, rows, strategies, runtime.clock())
-    last: uuid.UUID = rows[-1].id
-    return last
+    return rows[-1].id, len(rows)
 
 
 def _lacking(credentials: Credentials) -> Any:
@@ -154,4 +163,4 @@ def _add(
     session.flush()
 
 
-JOBS = (Job(SPREAD, spread_all, every=300.0),)
+JOBS = (Job(SPREAD, spread_all, every=300.0, label="Give credentials to devices"),)

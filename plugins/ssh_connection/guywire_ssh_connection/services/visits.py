@@ -37,4 +37,4 @@ def visit(runtime: Runtime, device_id: str) -> None:
         lease.give_back()
 
 
-JOBS = (Job(VISIT, visit, parallel=AT_ONCE),)
+JOBS = (Job(VISIT, visit, parallel=AT_ONCE, label="Visit a device"),)

@@ -1,0 +1,46 @@
+"""Parameters of connectors: whether they are what is needed, and what of them is shown to whom."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from guywire.errors import Invalid
+from guywire.interfaces import Connector
+from jsonschema import Draft4Validator
+from jsonschema.exceptions import best_match
+
+from guywire_ssh_connection.services.command_input import MASK
+
+BLANK = "This field cannot be blank."
+
+
+def check(connector: Connector, params: Any) -> None:
+    """Whether the parameters are what a connector needs. Raises Invalid."""
+    messages = [] if params else [BLANK]
+    error = best_match(Draft4Validator(connector.schema).iter_errors(params))
+    if error is not None:
+        messages.append(error.message)
+    elif not messages:
+        try:
+            connector.validate(params)
+        except ValueError as refused:
+            messages.append(str(refused))
+    if messages:
+        raise Invalid({"params": messages})
+
+
+def masked(connector: Connector | None, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters without their secrets. Without the connector nobody knows what is one."""
+    secrets = params.keys() if connector is None else connector.secrets
+    return {name: MASK if name in secrets else value for name, value in params.items()}
+
+
+def unmasked(connector: Connector | None, given: Any, before: Mapping[str, Any]) -> Any:
+    """What a client means who was shown masks and sends them back: the secrets that there are."""
+    if not isinstance(given, dict):
+        return given
+    hidden = masked(connector, before)
+    return {
+        name: before[name] if value == MASK and hidden.get(name) == MASK else value for name, value in given.items()
+    }
