@@ -56,6 +56,7 @@ def configure(config: Configurator) -> None:
     """The REST API."""
     GeoSettings.of(config.registry.runtime.settings)  # what is wrong with them is said at the start
     config.scan(api)
+    config.include("guywire_geo.map")
 
 
 @hookimpl

@@ -20,6 +20,10 @@ class GeoSettings:
     """Largest image of a floor plan in bytes. (``guywire.max_body_size`` bounds the whole request.)"""
     max_image_pixels: int = 16_000_000
     """Largest image of a floor plan in pixels: width times height. A pixel takes four bytes of memory for a moment."""
+    tile_url: str = ""
+    """Where the map's background comes from, with ``{z}``, ``{x}`` and ``{y}``. "": outlines of the countries."""
+    tile_attribution: str = ""
+    """Whom the map's background is owed to, as plain text."""
 
     @classmethod
     def of(cls, settings: Settings) -> GeoSettings:

@@ -85,22 +85,22 @@ class PlacedLocations(Resource):
     kind: ClassVar[str] = "location"
     label: ClassVar[str] = "Location"
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, flags: Flags | None = None) -> None:
         super().__init__(request)
-        self.flags = Flags.read(request.GET)
+        self.flags = flags or Flags.read(request.GET)
         self.wanted = self._wanted()
 
     def answer(self) -> dict[str, Any]:
         """The body that the parameters ask for."""
         flags = self.flags
         if flags.since is None:
-            return self._clustered() if flags.clustered else self._page()
+            return self._clustered() if flags.clustered else self.page()
         cursor = changes.now(self.session, self.visible)
         changed = None
         if isinstance(flags.since, changes.Cursor):
             changed = changes.between(self.session, flags.since, cursor, self.visible)
         if changed is None or (changed and flags.clustered):
-            body = self._clustered() if flags.clustered else self._page()
+            body = self._clustered() if flags.clustered else self.page()
             return {**body, "removed": [], "complete": True, "cursor": str(cursor)}
         return {**self._changed(changed), "complete": False, "cursor": str(cursor)}
 
@@ -114,13 +114,14 @@ class PlacedLocations(Resource):
         query = query.with_hint(Location, "INDEXED BY ix_geo_location_bounds", "sqlite")
         return query.where(_lies_within(self.flags.bounds))
 
-    # The kinds of answers
-
-    def _page(self) -> dict[str, Any]:
+    def page(self, size: int = PAGE) -> dict[str, Any]:
+        """A page of features."""
         ids = self.query().with_only_columns(Location.id).order_by(*self.order())
-        page = page_of(self.session, self.request, ids, default_size=PAGE, max_size=_NO_LIMIT)
+        page = page_of(self.session, self.request, ids, default_size=size, max_size=_NO_LIMIT)
         body = page.wrap(self._features(page.ids))
         return _collection(body["count"], body["results"], body["next"], body["previous"])
+
+    # The other kinds of answers
 
     def _clustered(self) -> dict[str, Any]:
         assert self.flags.zoom is not None

@@ -77,7 +77,7 @@ def between(session: Session, since: Cursor, until: Cursor, visible: Any) -> set
     """
     if since.stale or until.stale or since.number > until.number:
         return None
-    column = LocationChange.id
+    column: Any = LocationChange.id
     if session.get_bind().dialect.name == "postgresql":
         column = LocationChange.transaction
     lines = (
@@ -85,8 +85,9 @@ def between(session: Session, since: Cursor, until: Cursor, visible: Any) -> set
         .where(column >= since.number)
         .where(sa.or_(visible(LocationChange.organization_id), LocationChange.location_id.is_(None)))
     )
-    found = set(session.scalars(lines.distinct().limit(MAX_CHANGES + 1)))
-    return None if None in found or len(found) > MAX_CHANGES else found
+    rows = session.scalars(lines.distinct().limit(MAX_CHANGES + 1)).all()
+    found = {id for id in rows if id is not None}
+    return found if len(found) == len(rows) <= MAX_CHANGES else None
 
 
 def forget(session: Session) -> None:

@@ -18,8 +18,8 @@ from guywire_geo.models import DeviceLocation, Location
 from guywire_geo.services.changes import forget, note, note_more
 from guywire_geo.services.grid import cell_of
 
-_PLACE = DeviceLocation.__table__
-_LOCATION = Location.__table__
+_PLACE: Any = DeviceLocation.__table__
+_LOCATION: Any = Location.__table__
 
 
 def _of_location(column: Any) -> Any:
