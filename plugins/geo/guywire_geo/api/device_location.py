@@ -14,18 +14,16 @@ from guywire.api.device import PATH as DEVICES
 from guywire.api.field import Field, context_of, fail, is_form
 from guywire.api.fields import primary_key
 from guywire.api.schema import Schema
-from guywire.api.shown import Computed, nullable, object_schema
+from guywire.api.shown import Computed, nullable
 from guywire.errors import Invalid, NotFound, ParseError, PermissionDenied
 from guywire.models import Device
 from pydantic import ValidationInfo
 from pydantic_core import PydanticCustomError
-from sqlalchemy.orm import Session
 from typing_extensions import override
 
-from guywire_geo.api.bodies import FloorPlanPart, LocationPart, TakesImages, image_path
-from guywire_geo.floors import title_of
-from guywire_geo.models import GEOMETRY_SCHEMA, DeviceLocation, FloorPlan, Location
-from guywire_geo.services.locations import TYPES
+from guywire_geo.api.bodies import FloorPlanPart, LocationPart, TakesImages
+from guywire_geo.api.device_location_shown import FEATURE, PLAN, location_of, plan_of
+from guywire_geo.models import DeviceLocation, FloorPlan, Location
 from guywire_geo.services.placements import UNKNOWN_LOCATION, Placing, forget, place_of
 
 PATH = f"{DEVICES}{{id:{UUID_PATTERN}}}/location/"
@@ -58,60 +56,6 @@ class DeviceLocationBody(Schema):
     ] = None
 
 
-def feature_of(location: Location) -> dict[str, Any]:
-    """A location as a GeoJSON feature."""
-    return {
-        "id": location.id,
-        "type": "Feature",
-        "geometry": location.geometry,
-        "properties": {
-            "type": location.type,
-            "is_mobile": location.is_mobile,
-            "name": location.name,
-            "address": location.address,
-        },
-    }
-
-
-def _location(session: Session, place: DeviceLocation) -> dict[str, Any]:
-    return feature_of(session.get_one(Location, place.location_id))
-
-
-def _plan(session: Session, place: DeviceLocation) -> dict[str, Any] | None:
-    if place.floor_plan_id is None:
-        return None
-    plan = session.get_one(FloorPlan, place.floor_plan_id)
-    return {
-        "id": plan.id,
-        "name": title_of(session.get_one(Location, place.location_id).name, plan.floor),
-        "floor": plan.floor,
-        "image": image_path(plan.id, plan.image),
-        "created": plan.created,
-        "modified": plan.modified,
-    }
-
-
-_ID = {"type": "string", "format": "uuid"}
-_MOMENT = {"type": "string", "format": "date-time"}
-_TEXT = {"type": "string"}
-_FEATURE = object_schema(
-    id=_ID,
-    type={"type": "string", "const": "Feature"},
-    geometry=nullable(GEOMETRY_SCHEMA),
-    properties=object_schema(
-        type={"type": "string", "enum": list(TYPES)}, is_mobile={"type": "boolean"}, name=_TEXT, address=_TEXT
-    ),
-)
-_PLAN = object_schema(
-    id=_ID,
-    name=_TEXT,
-    floor={"type": "integer"},
-    image={"type": "string", "format": "uri"},
-    created=_MOMENT,
-    modified=_MOMENT,
-)
-
-
 @register_single(PATH, methods=frozenset({"GET", "PUT", "PATCH", "DELETE"}))
 class DeviceLocationResource(TakesImages):
     """Where a device is: at a location and, indoors, at a point of a floor plan."""
@@ -122,8 +66,8 @@ class DeviceLocationResource(TakesImages):
     label = "DeviceLocation"
     made_by_put = True
     shown = {  # noqa: RUF012
-        "location": Computed(_location, _FEATURE),
-        "floorplan": Computed(_plan, nullable(_PLAN)),
+        "location": Computed(location_of, FEATURE),
+        "floorplan": Computed(plan_of, nullable(PLAN)),
         "indoor": DeviceLocation.indoor,
     }
 
