@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import sqlalchemy as sa
-from guywire.errors import NON_FIELD, Invalid
+from guywire.errors import Invalid
 from guywire.interfaces import (
     Authority,
     CertificateLookup,
@@ -19,34 +18,14 @@ from guywire.interfaces import (
     ServerCertificate,
 )
 from guywire.models import Organization
-from guywire.services.preparation import prepared
 from guywire.services.vpn_servers import mark_stale
 from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from guywire_pki.models import CA, Cert, VpnCertificate, VpnClientCertificate
-from guywire_pki.services import vpn_clients, vpn_servers
-from guywire_pki.services.authorities import issuer_of, lock_to_issue
-from guywire_pki.services.issuing import Values, issued, with_defaults
+from guywire_pki.services import ordering, vpn_clients, vpn_servers
+from guywire_pki.services.ordering import by_values, chunks
 from guywire_pki.services.revocation import revoke_all
-from guywire_pki.services.rules import NOT_UNIQUE, require_same_organization
-from guywire_pki.x509 import keys
-from guywire_pki.x509.certificates import VALIDITY
-from guywire_pki.x509.names import SUBJECT_FIELDS, with_suffix
-
-_CHUNK = 1000
-_COPIED = ("key_length", *(field for field in SUBJECT_FIELDS if field != "common_name"))
-
-# OpenVPN asks for one or the other, by ns-cert-type and by remote-cert-tls.
-_SERVER = [
-    {"name": "nsCertType", "value": "server", "critical": False},
-    {"name": "extendedKeyUsage", "value": "serverAuth", "critical": False},
-]
-_CLIENT = [
-    {"name": "nsCertType", "value": "client", "critical": False},
-    {"name": "extendedKeyUsage", "value": "clientAuth", "critical": False},
-]
-
 
 NO_CA = "The VPN server has no CA."
 
@@ -56,37 +35,18 @@ class Provider(PkiProvider, CertificateLookup):
 
     @override
     def prepare_keys(self, session: Session, ca_id: int, count: int) -> Sequence[Any]:
-        length = session.scalar(sa.select(CA.key_length).where(CA.id == ca_id))
-        return [] if length is None else keys.generate_many([length] * count)
+        return ordering.make_keys(session, ca_id, count)
 
     @override
     def issue(
         self, session: Session, ca_id: int, orders: Sequence[CertificateOrder], now: datetime, keys: Sequence[Any] = ()
     ) -> Sequence[int]:
-        ca = lock_to_issue(session, ca_id)
-        issuer = issuer_of(ca)
-        missing = len(orders) - len(keys)
-        made = [*keys, *self.prepare_keys(session, ca_id, missing)] if missing > 0 else keys
-        self._check(session, ca, orders)
-        rows = [issued(ca, _values(ca, order, now), key, issuer, now) for order, key in zip(orders, made, strict=False)]
-        session.add_all(rows)
-        session.flush()
-        return [row.id for row in rows]
-
-    def _check(self, session: Session, ca: CA, orders: Sequence[CertificateOrder]) -> None:
-        names = sa.select(Cert.common_name, Cert.organization_id)
-        found = _by_values(session, names, Cert.common_name, {order.common_name for order in orders})
-        taken = {(name, owner) for name, owner in found}
-        for order in orders:
-            require_same_organization(ca, order.organization_id)
-            if (order.common_name, order.organization_id) in taken:
-                raise Invalid({NON_FIELD: [f"The common name {order.common_name} is taken: {NOT_UNIQUE}"]})
-            taken.add((order.common_name, order.organization_id))
+        return ordering.issue(session, ca_id, orders, now, keys)
 
     @override
     def authorities(self, session: Session, ids: Sequence[int]) -> Mapping[int, Authority]:
         columns = sa.select(CA.id, CA.common_name, CA.organization_id, CA.certificate)
-        return {row[0]: Authority(*row) for row in _by_values(session, columns, CA.id, ids)}
+        return {row[0]: Authority(*row) for row in by_values(session, columns, CA.id, ids)}
 
     @override
     def credentials(self, session: Session, ids: Sequence[int]) -> Mapping[int, Credential]:
@@ -94,7 +54,7 @@ class Provider(PkiProvider, CertificateLookup):
             *(Cert.id, Cert.ca_id, Cert.name, Cert.common_name, Cert.organization_id),
             *(Cert.certificate, Cert.private_key, Cert.revoked, Cert.validity_end),
         )
-        return {row[0]: Credential(*row) for row in _by_values(session, columns, Cert.id, ids)}
+        return {row[0]: Credential(*row) for row in by_values(session, columns, Cert.id, ids)}
 
     @override
     def with_common_name(
@@ -113,12 +73,12 @@ class Provider(PkiProvider, CertificateLookup):
 
     @override
     def revoke(self, session: Session, ids: Sequence[int], now: datetime) -> None:
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             revoke_all(session, Cert.id.in_(chunk), now)
 
     @override
     def delete(self, session: Session, ids: Sequence[int]) -> None:
-        for chunk in _chunks(ids):
+        for chunk in chunks(ids):
             session.execute(sa.delete(Cert).where(Cert.id.in_(chunk)))
 
     @override
@@ -137,28 +97,10 @@ class Provider(PkiProvider, CertificateLookup):
         if row is None:
             return None
         if row.cert_id is None:
-            row.cert_id, row.is_automatic = self._issue_somehow(session, row.ca_id, order, now), True
+            row.cert_id, row.is_automatic = ordering.issue_for_server(session, row.ca_id, order, now), True
             session.flush()
             mark_stale(session, [vpn_id])
         return self.servers(session, [vpn_id])[vpn_id]
-
-    def _issue_somehow(self, session: Session, ca_id: int, order: CertificateOrder, now: datetime) -> int:
-        [key] = self._key_made_ahead(session, ca_id)
-        try:
-            [cert_id] = self.issue(session, ca_id, [order], now, [key])
-        except Invalid:
-            # That of the certificate which this one replaces, for instance.
-            other = with_suffix(order.common_name)
-            [cert_id] = self.issue(session, ca_id, [replace(order, common_name=other)], now, [key])
-        return cert_id
-
-    def _key_made_ahead(self, session: Session, ca_id: int) -> Sequence[Any]:
-        """A key for a certificate of a CA. One that takes long is made without locks, and the request is repeated."""
-        length = session.scalars(sa.select(CA.key_length).where(CA.id == ca_id)).one()
-        if keys.is_fast(length):
-            return [keys.generate(length)]
-        kind = "pki", length
-        return prepared(session, {kind: 1}, lambda _: {kind: keys.generate_many([length])})[kind]
 
     @override
     def release_server(self, session: Session, vpn_id: UUID, now: datetime) -> None:
@@ -203,25 +145,3 @@ class Provider(PkiProvider, CertificateLookup):
     ) -> Sequence[UUID]:
         cert_ids = self.with_common_name(session, common_name, organization_slugs, now)
         return vpn_clients.devices_with(session, cert_ids)
-
-
-def _values(ca: CA, order: CertificateOrder, now: datetime) -> Values:
-    copied = {name: getattr(ca, name) for name in _COPIED}
-    given = copied | {
-        "name": order.name[:64],
-        "common_name": order.common_name,
-        "organization_id": order.organization_id,
-        "digest": "sha256" if ca.digest == "sha1" else ca.digest,
-        "extensions": _SERVER if order.server else _CLIENT,
-    }
-    return with_defaults(given, VALIDITY, now)
-
-
-def _by_values(session: Session, query: Any, column: Any, values: Iterable[Any]) -> list[Any]:
-    """The rows of ``query`` whose ``column`` is one of many values, asked for in pieces that any database takes."""
-    return [row for chunk in _chunks(values) for row in session.execute(query.where(column.in_(chunk)))]
-
-
-def _chunks(values: Iterable[Any]) -> list[list[Any]]:
-    wanted = sorted(set(values))
-    return [wanted[start : start + _CHUNK] for start in range(0, len(wanted), _CHUNK)]
