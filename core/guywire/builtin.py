@@ -15,12 +15,11 @@ from guywire.interfaces import Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
 from guywire.models import Base
 from guywire.runtime import Runtime
-from guywire.services import password_reset, vpn_servers, vpn_webhooks
-from guywire.services.rendering import refresh_all
+from guywire.services import password_reset, rendering_jobs, vpn_servers, vpn_webhooks
+from guywire.services.jobs.care import OLD_JOBS
 
 log = logging.getLogger(__name__)
 
-RENDER = "render"
 VPN_SERVERS = "vpn_servers"
 
 _WRITE = frozenset({"add", "change", "delete"})
@@ -48,6 +47,7 @@ def register_permissions() -> list[PermissionSet]:
         PermissionSet("organizationowner", "organization owner", administrator=frozenset({"change"})),
         PermissionSet("user", "user", administrator=_ALL),
         PermissionSet("group", "group", administrator=_VIEW),
+        PermissionSet("job", "job", operator=_VIEW, administrator=_VIEW | {"change"}),
         PermissionSet("emailaddress", "email address", administrator=_ALL - {"add"}),
     ]
 
@@ -62,14 +62,11 @@ def register_migrations() -> list[MigrationSource]:
 def register_jobs() -> list[Job]:
     """Rendering of what is stale, which sweeps by itself, so that a lost wake-up costs a second; mail."""
     return [
-        Job(RENDER, _render_stale, every=1.0),
-        Job(VPN_SERVERS, _serve_vpns, every=1.0),
-        Job(password_reset.JOB, password_reset.mail_token),
+        *rendering_jobs.JOBS,
+        Job(VPN_SERVERS, _serve_vpns, every=1.0, label="Render the files of VPN servers and tell the servers"),
+        Job(password_reset.JOB, password_reset.mail_token, label="Mail the link of a password reset"),
+        OLD_JOBS,
     ]
-
-
-def _render_stale(runtime: Runtime) -> None:
-    refresh_all(runtime.session_factory, runtime.renderer, runtime.clock)
 
 
 def _serve_vpns(runtime: Runtime) -> None:
@@ -81,7 +78,7 @@ def _serve_vpns(runtime: Runtime) -> None:
 def after_commit(event: Event, jobs: JobQueue) -> None:
     """Wake the worker up when there is something to render; log registrations once they are certain."""
     if isinstance(event, ConfigsStale):
-        jobs.enqueue(RENDER)
+        jobs.enqueue(rendering_jobs.RENDER)
     elif isinstance(event, VpnsStale):
         jobs.enqueue(VPN_SERVERS)
     elif isinstance(event, DeviceRegistered):

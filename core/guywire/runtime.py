@@ -15,6 +15,7 @@ from guywire.plugin import PluginHost, attach_host, load_plugins
 from guywire.registry import Registry
 from guywire.sealing import KeyRing, attach_key_ring
 from guywire.services.jobs import DatabaseQueue
+from guywire.services.jobs.broker import Broker, BrokeredQueue
 from guywire.services.meta_data import MetaDataSchema
 from guywire.services.renderer import Renderer
 from guywire.settings import Settings
@@ -43,7 +44,8 @@ class Runtime:
     clock: Clock
 
     def close(self) -> None:
-        """Give back the database connections."""
+        """Give back the connections."""
+        self.queue.close()
         self.engine.dispose()
 
 
@@ -65,7 +67,12 @@ def create_runtime(
     attach_key_ring(engine, key_ring)
     factory = create_session_factory(engine)
     labels = {job.name: job.label for job in registry.jobs.values()}
-    queue = DatabaseQueue(factory, clock, lease=timedelta(seconds=settings.job_lease), labels=labels)
+    lease = timedelta(seconds=settings.job_lease)
+    queue = (
+        BrokeredQueue(factory, clock, lease, labels, Broker(settings.celery_broker))
+        if settings.job_runner == "celery"
+        else DatabaseQueue(factory, clock, lease, labels)
+    )
     attach_host(factory, host, queue)
     return Runtime(
         settings=settings,

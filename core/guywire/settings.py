@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from guywire.interfaces import JSONObject
 
+_BROKERS = ("redis", "rediss", "redis+socket", "amqp", "amqps")
 _FOLDER = re.compile(r"(/[A-Za-z0-9._-]+)+", re.ASCII)
 
 
@@ -79,6 +80,10 @@ class Settings:
     organization_commands: JSONObject = field(default_factory=lambda: {"__all__": "*"})
     """Types of commands that organizations may use: a JSON object from an organization's id to a list of types, or to
     ``"*"`` for all. What it says of one organization replaces what it says of ``__all__``."""
+    job_runner: str = "worker"
+    """Who runs background jobs: ``worker`` (``guywire worker``) or ``celery``."""
+    celery_broker: str = ""
+    """The broker of Celery: ``redis://host:port/number`` or ``amqp://user:password@host:port//``."""
     job_lease: float = 15.0
     """Seconds after which the jobs of a worker that is not heard of any more are given to another."""
     job_retention: int = 7 * 24 * 3600
@@ -95,6 +100,10 @@ class Settings:
     """How often somebody may try a wrong password or token (``10/minute``; ``off``: as often as they like)."""
     password_reset_lifetime: int = 24 * 3600
     """Seconds for which the link of a password reset serves."""
+    password_expiration_days: int = 0
+    staff_password_expiration_days: int = 0
+    """Days for which a password serves before another one has to be set; 0: for ever. The second one is for staff:
+    users with ``is_staff``, and superusers."""
     secret_grace_period: int = 7 * 24 * 3600
     """Seconds for which the shared secret before the last rotation still registers devices."""
     smtp_url: str = ""
@@ -147,6 +156,7 @@ class Settings:
         if settings.smtp_url and not _is_smtp_url(settings.smtp_url):
             # Not quoted: there may be a password in it.
             raise SettingInvalid("guywire.smtp_url: not of the form smtp://user:password@host:port (or smtps://)")
+        _check_job_runner(settings)
         if settings.log_format not in ("console", "json"):
             raise SettingInvalid(f"guywire.log_format: {settings.log_format!r} is neither 'console' nor 'json'")
         return settings
@@ -158,6 +168,18 @@ def _check_organization_commands(allowed: JSONObject) -> None:
             raise SettingInvalid(
                 f'guywire.organization_commands: {organization} has {types!r}, which is neither a list of types nor "*"'
             )
+
+
+def _check_job_runner(settings: Settings) -> None:
+    if settings.job_runner not in ("worker", "celery"):
+        raise SettingInvalid(f"guywire.job_runner: {settings.job_runner!r} is neither 'worker' nor 'celery'")
+    if settings.job_runner == "celery" and urlsplit(settings.celery_broker).scheme not in _BROKERS:
+        # Not quoted: there may be a password in it.
+        raise SettingInvalid(
+            "guywire.celery_broker: guywire.job_runner = celery needs one of the form redis://… or amqp://…"
+        )
+    if settings.job_lease < 1:
+        raise SettingInvalid("guywire.job_lease: less than a second is too little")
 
 
 def _check_common_name_format(text: str) -> None:

@@ -16,6 +16,7 @@ from guywire.cli.finding import NOTE, RIGHT, WRONG, Finding
 from guywire.cli.key_checks import examine_key_ring, examine_secrets
 from guywire.db import create_engine
 from guywire.models import ConfigState, JobRecord, VpnState
+from guywire.models.job import FAILED, RUNNING, WAITING
 from guywire.plugin import load_plugins
 from guywire.registry import Registry
 from guywire.sealing import KeyRing
@@ -97,7 +98,8 @@ def _work(session: Session, now: datetime, ini: str) -> Iterator[Finding]:
     seen = worker_seen(session)
     is_there = seen is not None and now - seen < _SILENCE
     stale = count_stale(session)
-    jobs = session.scalar(sa.select(sa.func.count(JobRecord.id)))
+    jobs = session.scalar(sa.select(sa.func.count(JobRecord.id)).where(JobRecord.state.in_((WAITING, RUNNING))))
+    given_up = session.scalar(sa.select(sa.func.count(JobRecord.id)).where(JobRecord.state == FAILED))
     failed = session.scalar(sa.select(sa.func.count()).where(ConfigState.render_error.is_not(None)))
     if is_there:
         yield Finding(RIGHT, "worker", f"seen {seen:%Y-%m-%d %H:%M:%S} UTC")
@@ -109,6 +111,8 @@ def _work(session: Session, now: datetime, ini: str) -> Iterator[Finding]:
             f"guywire serve {ini} starts one by itself; with --no-worker run guywire worker {ini}",
         )
     yield Finding(RIGHT, "waiting", f"{stale} configurations to render, {jobs} jobs")
+    if given_up:
+        yield Finding(NOTE, "jobs", f"{given_up} were given up", f"guywire jobs list {ini} --state failed names them")
     servers = session.scalar(sa.select(sa.func.count()).where(VpnState.render_error.is_not(None)))
     if servers:
         yield Finding(

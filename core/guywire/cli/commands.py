@@ -9,6 +9,7 @@ from guywire.cli.check import check
 from guywire.cli.database import bootstrap, init, migrate
 from guywire.cli.devices import devices
 from guywire.cli.failures import CommandGroup
+from guywire.cli.jobs import jobs
 from guywire.cli.keys import keys
 from guywire.cli.plugins import plugins
 from guywire.cli.render import render
@@ -30,5 +31,5 @@ def main() -> None:
     """
 
 
-for _command in (init, migrate, bootstrap, user, devices, serve, worker, check, keys, plugins, render):
+for _command in (init, migrate, bootstrap, user, devices, serve, worker, jobs, check, keys, plugins, render):
     main.add_command(_command)

@@ -15,6 +15,7 @@ from guywire.db import writing
 from guywire.runtime import Runtime
 from guywire.services.heartbeat import HEARTBEAT
 from guywire.services.jobs import Worker
+from guywire.services.jobs.broker import RESEND, BrokeredQueue
 from guywire.services.rendering import mark_all_if_renderer_changed
 
 log = logging.getLogger(__name__)
@@ -27,16 +28,22 @@ def worker(ini: Ini, parent: int | None) -> None:
     """Do the background jobs: rendering of what changed, and whatever plugins bring.
 
     `guywire serve` starts one by itself. More of them, on this or on other hosts, share the work; each needs the same
-    database and key ring. SIGTERM and Ctrl-C let the current job finish.
+    database and key ring. SIGTERM and Ctrl-C let the jobs that run finish.
+
+    With guywire.job_runner = celery it does only what is periodic, and Celery's workers do the rest.
     """
     stop = StopRequest(parent)
     stop.listen()
     with opened(ini) as runtime:
         require_migrated(runtime, ini)
         _forget_old_renderings(runtime)
-        jobs = {**runtime.registry.jobs, HEARTBEAT.name: HEARTBEAT}
+        has_broker = isinstance(runtime.queue, BrokeredQueue)
+        more = [HEARTBEAT, RESEND] if has_broker else [HEARTBEAT]
+        jobs = runtime.registry.jobs | {job.name: job for job in more}
         log.info("worker started: pid=%s jobs=%s", os.getpid(), ",".join(sorted(jobs)))
-        Worker(runtime.queue, jobs, runtime).run_forever(stop.wait)
+        if has_broker:
+            log.info("this worker does what is periodic; the rest waits for: celery -A guywire.celery worker")
+        Worker(runtime.queue, jobs, runtime, only_periodic=has_broker).run_forever(stop.wait)
     log.info("worker stopped")
 
 

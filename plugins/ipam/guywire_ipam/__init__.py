@@ -10,7 +10,7 @@ from uuid import UUID
 from guywire import hookimpl
 from guywire.events import ConfigsCreated, DeviceMoved, Event
 from guywire.interfaces import AddressProvider, FieldGroup, Job, MigrationSource, PermissionSet
-from guywire.jobs import JobQueue
+from guywire.jobs import JobQueue, Priority
 from guywire.models import Base, Device
 from pyramid.config import Configurator
 from sqlalchemy.orm import Session
@@ -56,7 +56,8 @@ def register_fields() -> Sequence[FieldGroup]:
 @hookimpl
 def register_jobs() -> list[Job]:
     """The work that a new rule makes."""
-    return [Job(provisioning.PROVISION, provisioning.provision)]
+    label = "Give devices what a division rule promises"
+    return [Job(provisioning.PROVISION, provisioning.provision, label=label)]
 
 
 @hookimpl
@@ -88,4 +89,9 @@ def on_event(session: Session, event: Event) -> None:
 def after_commit(event: Event, jobs: JobQueue) -> None:
     """A new rule is work for the worker: there may be many devices."""
     if isinstance(event, DivisionRuleSaved):
-        jobs.enqueue(provisioning.PROVISION, rule_id=str(event.rule_id))
+        jobs.enqueue(
+            provisioning.PROVISION,
+            priority=Priority.BULK,
+            organization_id=event.organization_id,
+            rule_id=str(event.rule_id),
+        )

@@ -74,8 +74,11 @@ class DatabaseQueue(JobQueue):
         if wanted:
             self._write(wanted, None)
 
-    def _write(self, wanted: Sequence[Wanted], sent: datetime | None) -> list[uuid.UUID]:
-        """Write rows, in one transaction. Returns their ids, those of work that waited already among them."""
+    def close(self) -> None:
+        """Give back what the queue holds beside the database."""
+
+    def _write(self, wanted: Sequence[Wanted], sent: datetime | None) -> list[str]:
+        """Write rows, in one transaction. Returns their keys. ``sent``: when a broker is told of them."""
         now = self.clock()
         rows: dict[str, dict[str, Any]] = {}
         for each in wanted:
@@ -84,9 +87,9 @@ class DatabaseQueue(JobQueue):
             first["priority"] = min(first["priority"], row["priority"])
         with writing(self.factory) as session:
             # In one order, whoever asks: else two of us could wait for each other.
-            in_order = [rows[key] for key in sorted(rows)]
-            session.connection().execute(_INSERT[session.get_bind().dialect.name], in_order)
-        return [row["id"] for row in in_order]
+            keys = sorted(rows)
+            session.connection().execute(_INSERT[session.get_bind().dialect.name], [rows[key] for key in keys])
+        return keys
 
     def _row(self, wanted: Wanted, now: datetime) -> dict[str, Any]:
         return {

@@ -37,9 +37,13 @@ class Runner:
         job = self.jobs[record.name]
         arguments = dict(record.arguments)
         if job.name in self._watched:
-            arguments["progress"] = RecordedProgress(self.queue, record)
+            arguments["progress"] = self.progress_of(record)
         error = self._call(job, arguments)
         _insist(lambda: self.queue.finish(record) if error is None else self.queue.release(record, error))
+
+    def progress_of(self, record: JobRecord) -> RecordedProgress:
+        """By which a job that was claimed says how far it has got."""
+        return RecordedProgress(self.queue, record)
 
     def run_periodic(self, job: Job) -> None:
         """Run a job because its time has come."""

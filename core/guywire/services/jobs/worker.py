@@ -30,11 +30,15 @@ class Worker:
     ``run_due`` does so in turn, for tests and tools. ``run_forever`` is the worker process: each kind of job has lanes
     of its own, ``Job.parallel`` of them, so a long job holds up others of its kind at most, and none that are more
     important than itself. Lanes are threads that end when there is nothing left of their kind.
+    ``only_periodic``: somebody else runs what waits in the queue.
     """
 
-    def __init__(self, queue: DatabaseQueue, jobs: dict[str, Job], runtime: Any) -> None:
+    def __init__(
+        self, queue: DatabaseQueue, jobs: dict[str, Job], runtime: Any, *, only_periodic: bool = False
+    ) -> None:
         self.queue = queue
         self.jobs = jobs
+        self._claims = not only_periodic
         self._runner = Runner(queue, jobs, runtime)
         self._turn = TurnTaking(queue)
         self._next_run: dict[str, float] = {}
@@ -53,7 +57,7 @@ class Worker:
                 self._runner.run_periodic(job)
                 count += 1
             self._turn.give_back()
-        while (record := self.queue.claim(self.jobs)) is not None:
+        while self._claims and (record := self.queue.claim(self.jobs)) is not None:
             self._runner.run(record)
             count += 1
         return count
@@ -84,7 +88,7 @@ class Worker:
         if self._turn.is_ours():
             for job in self._due_by_themselves(elapsed):
                 self._start(job.name, self._runner.run_periodic, job)
-        while (free := self._free()) and (record := self.queue.claim(free)) is not None:
+        while self._claims and (free := self._free()) and (record := self.queue.claim(free)) is not None:
             self._start(record.name, self._drain, record)
 
     def _due_by_themselves(self, elapsed: float) -> Iterable[Job]:

@@ -86,7 +86,7 @@ class RuleResource(Resource):
         self._apply(rule, fields)
         self.session.add(rule)
         self.session.flush()
-        notify(self.session, DivisionRuleSaved(rule.id))
+        notify(self.session, DivisionRuleSaved(rule.id, rule.organization_id))
         return rule
 
     @override
@@ -107,7 +107,7 @@ class RuleResource(Resource):
         if row.label != label:
             division.rename(self.session, row)
         if row.number_of_ips != number_of_ips:
-            notify(self.session, DivisionRuleSaved(row.id))
+            notify(self.session, DivisionRuleSaved(row.id, row.organization_id))
 
     @override
     def delete(self, row: SubnetDivisionRule) -> None:

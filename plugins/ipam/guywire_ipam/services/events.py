@@ -13,3 +13,4 @@ class DivisionRuleSaved(Event):
     """A rule promises more than configurations have."""
 
     rule_id: uuid.UUID
+    organization_id: uuid.UUID
