@@ -149,7 +149,8 @@
       let mark = marks.get(key);
       if (!mark) {
         mark = L.marker(group.at, { keyboard: true, riseOnHover: true });
-        mark.on("click", () => open(mark)); // Leaflet makes a click of Enter
+        mark.on("click", () => open(mark));
+        mark.on("keypress", (event) => { if (event.originalEvent.key === "Enter") open(mark); });
         marks.set(key, mark);
       }
       mark.group = group;
