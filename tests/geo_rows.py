@@ -26,12 +26,13 @@ def location_row(session: Session, owner: UUID | None) -> Location:
     return location
 
 
-def floor_plan_row(session: Session, owner: UUID | None, folder: Path) -> FloorPlan:
-    """A floor plan, whose picture is written to a folder."""
+def floor_plan_row(session: Session, owner: UUID | None, folder: Path | None = None) -> FloorPlan:
+    """A floor plan, whose picture is written to a folder, or lost."""
     location = location_row(session, owner)
     image = f"{uuid4().hex}.png"
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / image).write_bytes(picture())
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / image).write_bytes(picture())
     size: dict[str, Any] = {"media_type": "image/png", "width": 8, "height": 6}
     plan = FloorPlan(location_id=location.id, organization_id=owner, floor=1, image=image, **size, **DATES)
     session.add(plan)

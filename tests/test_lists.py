@@ -6,11 +6,13 @@ from uuid import UUID, uuid4
 
 import pytest
 import sqlalchemy as sa
+from geo_rows import floor_plan_row
 from guywire.api.service import services_of
 from guywire.db import writing
 from guywire.models import Config, ConfigState, Device, DeviceGroup, Template, Vpn
 from guywire.testing.access import make_row
 from guywire.testing.clients import OPENWRT
+from guywire_geo.models import FloorPlan
 from guywire_ipam.models import Subnet, SubnetDivisionRule
 from guywire_pki.models import CA, Cert
 from ipam_rows import rule_row, subnet_row
@@ -54,7 +56,14 @@ def make_device(session, owner):
     session.add(ConfigState(config_id=device.config.id, device_id=device.id, checksum="0" * 32, rendered_version=1))
 
 
-MAKE = {Device: make_device, CA: ca_row, Cert: cert_row, Subnet: subnet_row, SubnetDivisionRule: rule_row}
+MAKE = {
+    Device: make_device,
+    CA: ca_row,
+    Cert: cert_row,
+    Subnet: subnet_row,
+    SubnetDivisionRule: rule_row,
+    FloorPlan: floor_plan_row,
+}
 
 
 def test_a_page_of_many_rows_takes_no_more_statements_than_one_of_few(app, admin, runtime, organization):
