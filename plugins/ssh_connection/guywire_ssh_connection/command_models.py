@@ -45,7 +45,8 @@ class Command(Dated, Base):
     __tablename__ = "ssh_connection_command"
     __table_args__ = (
         sa.Index("ix_ssh_connection_command_device_id_number", "device_id", "number"),
-        sa.Index("ix_ssh_connection_command_batch_id_number", "batch_id", "number"),
+        # All that a batch wants to know to go on: the rows themselves hold output, and need not be read.
+        sa.Index("ix_ssh_connection_command_batch", "batch_id", "status", "hold", "number", "started"),
         sa.Index("ix_ssh_connection_command_modified", "modified"),
         sa.Index(
             "ix_ssh_connection_command_waiting",

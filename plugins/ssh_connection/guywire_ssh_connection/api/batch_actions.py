@@ -109,10 +109,11 @@ def _group(session: Any, batch: Batch, ended: Any, number: int) -> dict[str, Any
     status, output = session.execute(first).one()
     equal = sa.and_(*ended, Command.status == status, Command.output == output)
     count = session.scalar(sa.select(sa.func.count()).select_from(Command).where(equal))
-    named = sa.select(Device.id, Device.name).join(Command, Command.device_id == Device.id)
+    ids = session.scalars(sa.select(Command.device_id).where(equal).order_by(Command.number).limit(NAMED)).all()
+    named = sa.select(Device.id, Device.name).where(Device.id.in_(ids))
     # Those that have another organization now are counted, and no business of this one's managers.
-    named = named.where(equal, Device.organization_id == batch.organization_id)
-    devices = session.execute(named.order_by(Device.name, Device.id).limit(NAMED))
+    named = named.where(Device.organization_id == batch.organization_id).order_by(Device.name, Device.id)
+    devices = session.execute(named)
     return {
         "status": status,
         "output": output,

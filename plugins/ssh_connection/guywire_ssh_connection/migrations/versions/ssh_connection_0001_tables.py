@@ -188,7 +188,7 @@ def _create_commands() -> None:
     )
     for name, columns in (
         ("ix_ssh_connection_command_device_id_number", ["device_id", "number"]),
-        ("ix_ssh_connection_command_batch_id_number", ["batch_id", "number"]),
+        ("ix_ssh_connection_command_batch", ["batch_id", "status", "hold", "number", "started"]),
         ("ix_ssh_connection_command_connection_id", ["connection_id"]),
         ("ix_ssh_connection_command_modified", ["modified"]),
     ):
