@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -34,9 +34,22 @@ class Account:
 
 
 @contextmanager
-def account(folder: Path) -> Iterator[Account]:
+def open_folder() -> Iterator[Path]:
+    """A folder that every user of this host may enter. (pytest keeps its own to itself.)"""
+    with tempfile.TemporaryDirectory(prefix="guywire-ssh-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@contextmanager
+def account() -> Iterator[Account]:
     """A user that exists for this time only."""
-    name, home = f"gw{os.getpid()}", folder / "home"
+    with open_folder() as folder:
+        yield from _made_account(f"gw{os.getpid()}", folder / "home")
+
+
+def _made_account(name: str, home: Path) -> Iterator[Account]:
     _run("useradd", "--create-home", "--home-dir", home, "--shell", "/bin/sh", name)
     try:
         _run("chpasswd", input=f"{name}:{PASSWORD}\n")
@@ -49,10 +62,6 @@ def account(folder: Path) -> Iterator[Account]:
         (home / ".ssh/authorized_keys").write_bytes(b"\n".join(public) + b"\n")
         _run("chown", "-R", name, home)
         home.chmod(0o700)
-        # The daemons look for the keys as this user.
-        for parent in (folder, *folder.parents):
-            if parent.stat().st_uid == os.getuid() and parent != Path("/"):
-                parent.chmod(parent.stat().st_mode | 0o011)
         private = {
             kind: key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
             for kind, key in keys.items()
@@ -61,7 +70,6 @@ def account(folder: Path) -> Iterator[Account]:
     finally:
         subprocess.run(["pkill", "-KILL", "-u", name], check=False)
         _run("userdel", "--force", name)
-        shutil.rmtree(home, ignore_errors=True)
 
 
 @contextmanager

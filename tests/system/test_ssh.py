@@ -32,8 +32,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def somebody(folder: Path) -> Iterator[Account]:
-    with account(folder) as made:
+def somebody() -> Iterator[Account]:
+    with account() as made:
         yield made
 
 
@@ -167,13 +167,13 @@ def test_a_server_that_never_says_what_it_is(says: bytes) -> None:
 class Agent:
     """openwisp-config as far as a push sees it: a version, and a process that notes each signal."""
 
-    def __init__(self, folder: Path, user: str) -> None:
-        self.bin, self.noted = folder / "bin", folder / "noted"
+    def __init__(self, user: Account) -> None:
+        self.bin, self.noted, pid_file = user.home / "bin", user.home / "noted", user.home / "pid"
         self.bin.mkdir()
         self.noted.touch()
         loop = f"trap 'echo signal >> {self.noted}' USR1; while :; do sleep 0.1; done"
-        self.process = subprocess.Popen(["su", user, "-s", "/bin/sh", "-c", f"echo $$ > {folder}/home/pid; {loop}"])
-        pid = eventually(lambda: (folder / "home/pid").exists() and (folder / "home/pid").read_text().strip(), "agent")
+        self.process = subprocess.Popen(["su", user.name, "-s", "/bin/sh", "-c", f"echo $$ > {pid_file}; {loop}"])
+        pid = eventually(lambda: pid_file.exists() and pid_file.read_text().strip(), "the agent")
         self._script("openwisp-config", "echo openwisp-config 1.1.0")
         self._script("ps", f"echo '{pid} root 1234 S /usr/sbin/openwisp-config --url http://controller'")
         self.noted.chmod(0o666)
@@ -196,7 +196,7 @@ def test_an_edit_wakes_the_agent_of_a_device_within_seconds(somebody: Account, f
         done = instance.run(*arguments)
         assert done.returncode == 0, done.stderr
     organization = json.loads(FIXTURE.read_text())["organizations"]["org1"]["id"]
-    agent = Agent(folder, somebody.name)
+    agent = Agent(somebody)
     path = f"SetEnv=PATH={agent.bin}:/usr/bin:/bin"
     try:
         with openssh(folder, path) as (_, port), instance.serve():

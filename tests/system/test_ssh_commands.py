@@ -12,7 +12,7 @@ import pytest
 import requests
 from guywire_ssh_connection.connectors.ssh import Ssh
 from processes import FIXTURE, INI, TOKEN, Instance, eventually
-from ssh_daemons import account, openssh
+from ssh_daemons import account, open_folder, openssh
 
 pytestmark = pytest.mark.system
 
@@ -42,10 +42,13 @@ def send(tmp_path: Path) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def programs(tmp_path: Path) -> Path:
+def programs() -> Iterator[Path]:
     """The device's own programs: one that drops the connection, and one that notes what it reads."""
-    folder = tmp_path / "programs"
-    folder.mkdir()
+    with open_folder() as folder:
+        yield _with_programs(folder)
+
+
+def _with_programs(folder: Path) -> Path:
     noted = folder / "noted"
     noted.touch()
     noted.chmod(0o666)
@@ -62,7 +65,7 @@ def programs(tmp_path: Path) -> Path:
 
 def test_commands_run_on_a_device_one_after_the_other(send: Callable[..., Any], programs: Path, tmp_path: Path) -> None:
     organization = json.loads(FIXTURE.read_text())["organizations"]["org1"]["id"]
-    with account(tmp_path) as somebody, openssh(tmp_path, f"SetEnv=PATH={programs}:/usr/bin:/bin") as (_, port):
+    with account() as somebody, openssh(tmp_path, f"SetEnv=PATH={programs}:/usr/bin:/bin") as (_, port):
         config: dict[str, Any] = {"backend": "netjsonconfig.OpenWrt", "context": {}, "templates": []}
         config["config"] = {"general": {"timezone": "UTC"}}
         about = {"organization": organization, "name": "router", "mac_address": "00:11:22:33:44:55"}

@@ -20,6 +20,7 @@ from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, S
 from guywire_ssh_connection.services import commands
 from guywire_ssh_connection.services.command_input import MASK, secrets_of
 from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
+from guywire_ssh_connection.services.lease import LeaseLost
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,9 @@ def _connect_and_run(runtime: Runtime, command: Command, type: CommandType, open
     except ConnectionFailed as error:
         _unreachable(runtime, command, str(error))
         return
+    except LeaseLost:
+        # The command is for whoever is with the device now.
+        raise
     except Exception as error:  # whatever a connector of a stranger raises
         log.exception("command %s: no connection", command.id)
         _give_up(runtime, command, f"Internal system error: {error}")
