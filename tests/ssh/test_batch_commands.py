@@ -64,7 +64,8 @@ def progress(**counts):
     return dict.fromkeys(("total", *batches.STATES, "skipped"), 0) | counts
 
 
-def test_a_command_reaches_those_devices_that_it_is_for(story, operator, organization, runtime):
+def test_a_command_reaches_those_devices_that_it_is_for(story, documented, organization, runtime):
+    operator = documented
     story.make(5)
     admin, ids = story.admin, [device["id"] for device in story.devices]
     group = admin.post("group/", {"name": "g", "organization": organization, "templates": []})["id"]
@@ -89,6 +90,10 @@ def test_a_command_reaches_those_devices_that_it_is_for(story, operator, organiz
     assert (shown["status"], shown["progress"]) == ("finished", progress(total=2, success=2, skipped=2))
     assert shown["skipped"] == dry["skipped"]
     assert story.told() == [0, 1, 0, 1, 0]
+    assert operator.get(f"{PATH}{batch['id']}/") == shown
+    groups = operator.get(f"{PATH}{batch['id']}/results/")["results"]
+    assert sorted((each["output"], each["count"]) for each in groups) == [("", 1), ("odd\n", 1)]
+    assert operator.post(f"{PATH}{batch['id']}/cancel/", status=200) == shown
     state = operator.get(f"device/{ids[1]}/command/")["results"][0]
     assert operator.get(f"device/{ids[1]}/command/{state['id']}/state/")["batch"] == batch["id"]
 

@@ -47,7 +47,8 @@ def custom(line):
     return {"type": "custom", "input": {"command": line}}
 
 
-def test_a_command_is_run_and_says_what_the_device_said(operator, path, host, visit, device):
+def test_a_command_is_run_and_says_what_the_device_said(documented, path, host, visit, device, organization):
+    operator = documented
     made = operator.post(path, custom("uptime"))
     assert list(made) == ["id", "input", "device", "connection", "created", "modified", "status", "type", "output"]
     assert (made["type"], made["input"], made["status"]) == ("Custom commands", "uptime", "in-progress")
@@ -63,6 +64,10 @@ def test_a_command_is_run_and_says_what_the_device_said(operator, path, host, vi
     # It is over: nobody runs it again.
     visit()
     assert host.told == ["uptime"]
+    assert operator.get(path)["count"] == 1
+    operator.get(f"{path}{uuid4()}/", 404)
+    operator.get(f"organization/{organization}/commands/")
+    operator.request("PUT", f"organization/{organization}/commands/", {"types": ["custom"]}, 403)
     for method in ("PUT", "PATCH", "DELETE"):
         operator.request(method, f"{path}{made['id']}/", status=405)
 
