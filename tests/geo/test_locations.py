@@ -8,10 +8,13 @@ from io import BytesIO
 
 from geo_rows import picture
 from guywire.app import create_app
+from guywire.db import writing
+from guywire.services.accounts import create_user
 from guywire.testing import Client
 from PIL import Image
 from webtest import TestApp
 
+IN_A_PAGE = {"Accept": "image/avif,image/webp,image/apng,image/svg+xml,image/*,*/*;q=0.8"}
 POINT = {"type": "Point", "coordinates": [12.512124, 41.898903]}
 
 
@@ -114,6 +117,17 @@ def test_pictures_are_for_those_who_may_see_the_plan(geo, admin, anonymous, oper
     operator.get(path, 404)
     assert operator.request("GET", f"/media/floorplans/{plan['id']}.webp").content_type == "image/webp"
     assert set(before) < set(geo.files())
+
+
+def test_a_page_shows_pictures_to_whoever_has_logged_in(geo, app, runtime):
+    path = geo.plan(geo.location())["image"].removeprefix("http://localhost")
+    with writing(runtime.session_factory) as session:
+        create_user(session, runtime.clock(), username="viewer", password="correct horse", is_superuser=True)
+    app.get(path, headers=IN_A_PAGE, status=401)
+    form = app.get("/accounts/login/").form
+    form["username"], form["password"] = "viewer", "correct horse"
+    form.submit(status=303)
+    assert app.get(path, headers=IN_A_PAGE).content_type == "image/png"
 
 
 def test_files_go_with_their_rows_and_after_a_while_without_them(geo, admin, worker, clock):
