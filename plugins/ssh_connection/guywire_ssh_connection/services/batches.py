@@ -207,4 +207,7 @@ def advance_all(runtime: Runtime) -> None:
         advance(runtime, str(id))
 
 
-JOBS = (Job(ADVANCE, advance), Job("ssh_batches", advance_all, every=5.0))
+JOBS = (
+    Job(ADVANCE, advance, label="Commands for many devices"),
+    Job("ssh_batches", advance_all, every=5.0, label="Look after commands for many devices"),
+)

@@ -149,6 +149,6 @@ def _delete(runtime: Runtime, model: Any, ids: Any) -> Sequence[Any]:
 
 
 JOBS = (
-    Job("ssh_forgotten_commands", visit_forgotten, every=_PATIENCE.total_seconds()),
-    Job("ssh_old_commands", delete_old, every=3600.0),
+    Job("ssh_forgotten_commands", visit_forgotten, every=_PATIENCE.total_seconds(), label="Look after commands"),
+    Job("ssh_old_commands", delete_old, every=3600.0, label="Delete old commands"),
 )

@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 import time
 import uuid
-from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 from guywire.db import is_conflict, is_overload, reading, writing
-from guywire.interfaces import CommandTimeout, CommandType, ConnectionFailed, DeviceSession, ExecutionResult
+from guywire.interfaces import CommandTimeout, CommandType, ConnectionFailed, DeviceSession
 from guywire.jobs import Priority
 from guywire.models import ConfigState, Device
 from guywire.runtime import Runtime
-from guywire.services.status import await_polls, storable
+from guywire.services.status import await_polls
 
 from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Command
 from guywire_ssh_connection.services import commands
 from guywire_ssh_connection.services.command_input import MASK, secrets_of
 from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
 from guywire_ssh_connection.services.lease import LeaseLost
+from guywire_ssh_connection.services.live_output import LiveOutput, with_newline
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,6 @@ ADVANCE = "ssh_batch"
 UNKNOWN = "The worker ended while the command ran: the outcome is unknown, and it will not be run again.\n"
 SILENT = "The device hung up before it told an exit status: whether the command was finished is unknown.\n"
 
-_EVERY = timedelta(seconds=1)
 _ATTEMPTS = 20
 
 
@@ -97,7 +96,7 @@ def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceS
     """Run a command. Returns its status and its output."""
     input = command.secret if command.secret is not None else command.input
     secrets = secrets_of(type, input)
-    live = _LiveOutput(runtime, command.number)
+    live = LiveOutput(runtime, command.number)
     try:
         line = type.build(input)
         # What comes in pieces cannot be searched for secrets.
@@ -114,7 +113,7 @@ def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceS
     else:
         live.complete(result)
         if result.exit_status == 0:
-            status, output = SUCCESS, _with_newline(live.text)
+            status, output = SUCCESS, with_newline(live.text)
         elif result.exit_status is not None:
             name = type.label if secrets else line
             report = f'Command "{name}" returned non-zero exit code: {result.exit_status}'
@@ -123,50 +122,6 @@ def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceS
             dropped = type.drops_connection
             status, output = (SUCCESS, live.text) if dropped else (FAILED, live.with_line(SILENT))
     return status, _masked(output, secrets)
-
-
-class _LiveOutput:
-    """What a command has printed so far; now and then it is written down, for those who watch.
-
-    What was written down never changes afterwards, it only grows: that is what readers' cursors rely on.
-    """
-
-    def __init__(self, runtime: Runtime, number: int) -> None:
-        self.text = ""
-        self._runtime = runtime
-        self._number = number
-        self._limit = runtime.settings.ssh_output_limit
-        self._written: datetime = runtime.clock()
-
-    def hear(self, text: str) -> None:
-        """More output has come."""
-        if len(self.text) < self._limit:
-            self.text += storable(text)[: self._limit - len(self.text)]
-        now = self._runtime.clock()
-        if now - self._written >= _EVERY:
-            self._written = now
-            self._write()
-
-    def complete(self, result: ExecutionResult) -> None:
-        """All of it is there."""
-        output = storable(result.output)
-        if result.is_truncated or len(output) > self._limit:
-            output = f"{output[: self._limit]}\n[The output is longer than {self._limit} bytes: the rest was not kept.]"
-        if output.startswith(self.text):
-            self.text = output
-
-    def with_line(self, line: str) -> str:
-        """The output, and a line that says how it ended."""
-        return _with_newline(self.text) + _with_newline(line)
-
-    def _write(self) -> None:
-        update = sa.update(Command).where(Command.number == self._number, Command.status == IN_PROGRESS)
-        try:
-            with writing(self._runtime.session_factory) as session:
-                session.execute(update.values(output=self.text).execution_options(synchronize_session=False))
-        except sa.exc.SQLAlchemyError as error:
-            if not is_overload(error) and not is_conflict(error):
-                raise
 
 
 def _unreachable(runtime: Runtime, command: Command, reason: str) -> None:
@@ -203,7 +158,7 @@ def _end_abandoned(runtime: Runtime, device_id: uuid.UUID) -> None:
             command,
             sa.and_(mine, Command.number == command.number),
             FAILED,
-            _with_newline(command.output) + UNKNOWN,
+            with_newline(command.output) + UNKNOWN,
         )
 
 
@@ -230,7 +185,3 @@ def _masked(text: str, secrets: list[str]) -> str:
     for secret in secrets:
         text = text.replace(secret, MASK)
     return text
-
-
-def _with_newline(text: str) -> str:
-    return text if not text or text.endswith("\n") else f"{text}\n"
