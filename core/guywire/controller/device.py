@@ -28,7 +28,7 @@ from guywire.plugin import inform
 from guywire.runtime import Runtime
 from guywire.sealing import SealBroken
 from guywire.services import devices, registration, status
-from guywire.services.rendering import refresh
+from guywire.services.rendering import refresh, render_anyway
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +203,9 @@ def report_status_view(request: Request) -> Response:
         return text("error: wrong status\n", 403)
     assert device.config is not None
     state = device.config.state
+    if state.served_checksum is None and status.is_stale(state):
+        # Nobody knows what it was given, so it speaks of what it should have: that has to be there first.
+        render_anyway(request.db, request.runtime.renderer, device.config, request.now)
     devices.record_report(request.db, device, state, reported, form.get("error_reason"), request.now)
     return text(f"report-result: success\ncurrent-status: {state.status}\n")
 

@@ -103,7 +103,12 @@ class SubnetResource(Resource):
 class SubnetList(SubnetResource):
     """The list is also for those who manage no organization, to whom it is empty: so it is in the reference."""
 
-    manager = False
+    @override
+    def authorized(self) -> Identity:
+        identity: Identity | None = self.request.identity
+        if identity is None or identity.is_superuser or identity.managed_organizations:
+            return super().authorized()
+        return identity
 
 
 collection = APIService(
