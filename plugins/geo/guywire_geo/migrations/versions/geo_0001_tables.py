@@ -45,7 +45,9 @@ def upgrade() -> None:
         ("ix_geo_location_bounds", ["longitude", "latitude", "organization_id", "created", "id"]),
         ("ix_geo_location_cell", ["cell", "longitude", "latitude", "organization_id", "type", "is_mobile"]),
     ):
-        op.create_index(name, "geo_location", [*columns, "device_count"], sqlite_where=_PLACED, postgresql_where=_PLACED)
+        op.create_index(
+            name, "geo_location", [*columns, "device_count"], sqlite_where=_PLACED, postgresql_where=_PLACED
+        )
     op.create_table(
         "geo_floor_plan",
         sa.Column("id", sa.Uuid(), nullable=False),
