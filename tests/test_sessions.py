@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,12 +13,24 @@ from guywire.models import LoginSession, User
 from guywire.runtime import Runtime
 from guywire.services import sessions
 from guywire.services.accounts import create_user
+from guywire.settings import Settings
 from guywire.testing import ManualClock
 from sqlalchemy import select
 from webtest import TestApp
 
 TEMPLATES = "/api/v1/controller/template/"
 NEW = {"name": "t", "backend": "netjsonconfig.OpenWrt", "config": {"interfaces": [{"name": "lan", "type": "ethernet"}]}}
+
+
+@pytest.fixture
+def changes() -> dict[str, Any]:
+    """What is different in the application's settings."""
+    return {}
+
+
+@pytest.fixture
+def settings(settings: Settings, changes: dict[str, Any]) -> Settings:
+    return replace(settings, **changes)
 
 
 @pytest.fixture
@@ -35,6 +48,10 @@ def log_in(
     form = app.get(f"/accounts/login/{query}").form
     form["username"], form["password"] = username, password
     return form.submit(**options)
+
+
+def bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
 
 
 def stored(runtime: Runtime) -> list[LoginSession]:
@@ -140,6 +157,56 @@ def test_sessions_end(app: TestApp, user: str, runtime: Runtime, clock: ManualCl
         made.is_active = True
         sessions.end_all_of(session, made.id)
     app.get(TEMPLATES, status=401)
+
+
+@pytest.mark.parametrize("changes", [{"staff_password_expiration_days": 10}])
+def test_an_expired_password_is_good_only_for_a_new_one(
+    app: TestApp, user: str, runtime: Runtime, clock: ManualClock
+) -> None:
+    credentials = {"username": user, "password": "correct horse"}
+    token = app.post_json("/api/v1/users/token/", credentials).json["token"]
+    key = app.post_json("/api/v1/users/apikey/", {"name": "x"}, headers=bearer(token), status=201).json["key"]
+    with writing(runtime.session_factory) as session:
+        create_user(session, runtime.clock(), username="bob", password="correct horse")
+    others = app.post_json("/api/v1/users/token/", credentials | {"username": "bob"}).json["token"]
+    clock.advance(10 * 24 * 3600)
+    app.get(TEMPLATES, headers=bearer(token), status=200)
+    log_in(app, status=303)
+    clock.advance(24 * 3600)
+    for headers in (bearer(token), {}):  # without: by the session
+        for path in (TEMPLATES, "/api/v1/users/user/", "/api/v1/docs.json"):
+            answer = app.get(path, headers=headers, status=403)
+            assert answer.json == {
+                "detail": "Your password has expired. Update it to continue.",
+                "code": "password_expired",
+                "web_password_change_url": "http://localhost/accounts/password/change/",
+                "api_password_change_url": "http://localhost/api/v1/users/user/password/change/",
+                "api_password_reset_url": "http://localhost/api/v1/users/password/reset/",
+            }
+    app.post_json(TEMPLATES, NEW, headers=bearer(token), status=403)
+    assert app.post_json("/api/v1/users/token/", credentials, headers=bearer(token), status=200).json["token"] == token
+    app.get(TEMPLATES, headers=bearer(key), status=200)
+    app.get("/api/v1/users/apikey/", headers=bearer(others), status=200)  # no staff
+    # Over REST.
+    passwords = {"old_password": "correct horse", "new_password1": "battery staple", "new_password2": "battery staple"}
+    change = "/api/v1/users/user/password/change/"
+    app.post_json(change, passwords, headers={"X-CSRFToken": app.cookies["csrftoken"]}, status=200)
+    log_in(app, password="battery staple", status=303)
+    app.get(TEMPLATES, status=200)
+    # In a browser, from whatever page.
+    clock.advance(11 * 24 * 3600)
+    browser = {"Accept": "text/html"}
+    for path in ("/", TEMPLATES, "/no/such/page", "/api/v1/docs/"):
+        assert urlsplit(app.get(path, headers=browser, status=303).location).path == "/accounts/password/change/"
+    page = app.get("/accounts/password/change/", headers=browser, status=200)
+    assert "Your password has expired." in page.html.main.text
+    form = page.forms[1]
+    form["old_password"], form["new_password1"], form["new_password2"] = "wrong", "correct horse", "correct horse"
+    assert "entered incorrectly" in form.submit(status=400).html.main.text
+    app.post("/accounts/password/change/", {**passwords, "old_password": "battery staple"}, status=303)
+    form["old_password"] = "battery staple"
+    assert urlsplit(form.submit(status=303).location).path == "/"
+    app.get(TEMPLATES, status=200)
 
 
 def test_cookies_are_secure_over_https(app: TestApp, user: str) -> None:

@@ -67,6 +67,23 @@ class PermissionDenied(DetailError):
     message = "You do not have permission to perform this action."
 
 
+class PasswordExpired(APIError):
+    """403: the password has to be changed first; the body says at which addresses of ``server`` (``https://…``)."""
+
+    status = 403
+
+    def __init__(self, server: str) -> None:
+        super().__init__(
+            {
+                "detail": "Your password has expired. Update it to continue.",
+                "code": "password_expired",
+                "web_password_change_url": f"{server}/accounts/password/change/",
+                "api_password_change_url": f"{server}/api/v1/users/user/password/change/",
+                "api_password_reset_url": f"{server}/api/v1/users/password/reset/",
+            }
+        )
+
+
 class NotFound(DetailError):
     """404: there is no such object, or none that the user may see."""
 

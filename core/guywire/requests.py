@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext, suppress
+from dataclasses import replace
 from datetime import datetime
 
 import zope.sqlalchemy
@@ -15,14 +16,17 @@ from sqlalchemy.orm import Session
 
 from guywire import csrf
 from guywire.db import announce_writes, reading
-from guywire.errors import APIError
+from guywire.errors import APIError, PasswordExpired
 from guywire.runtime import Runtime
-from guywire.security import Identity, identity_of
+from guywire.security import Identity, has_expired_password, identity_of
 from guywire.services import sessions
 from guywire.services.preparation import STORE, MustPrepare, Store
 from guywire.services.tokens import BearerTokens
 
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
+
+_OF_PASSWORDS = ("/accounts/", "/api/v1/users/user/password/change")
+"""Where somebody may be whose password has expired. (What is public asks nobody who they are.)"""
 
 
 def includeme(config: Configurator) -> None:
@@ -85,11 +89,14 @@ class SecurityPolicy:
     def identity(self, request: Request) -> Identity | None:
         """Who asks; None for nobody.
 
-        Raises NotAuthenticated for credentials that do not serve, Throttled after too many of them.
+        Raises NotAuthenticated for credentials that do not serve, Throttled after too many of them, PasswordExpired
+        except where that can be mended.
         """
         found = self._identities.get_or_create(request)
         if isinstance(found, APIError):
             raise found
+        if found is not None and found.password_expired and not request.environ["PATH_INFO"].startswith(_OF_PASSWORDS):
+            raise PasswordExpired(request.host_url)
         return found
 
     def _identify(self, request: Request) -> Identity | APIError | None:
@@ -119,7 +126,8 @@ class SecurityPolicy:
                 return None
             if not is_safe:
                 csrf.check(request)
-            return identity_of(session, user)
+            expired = has_expired_password(user, runtime.settings, request.now.date())
+            return replace(identity_of(session, user), password_expired=expired)
 
     def authenticated_userid(self, request: Request) -> str | None:
         """The user's id as text."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from guywire.models import (
     UserPermission,
 )
 from guywire.registry import Registry
+from guywire.settings import Settings
 
 NOT_MANAGER = "User is not a manager of the organization to which the requested resource belongs."
 
@@ -40,6 +42,8 @@ class Identity:
     """Active organizations that the user manages."""
     by_api_key: bool = False
     """Whether an API key proved it, and not the password (or the token that was had for it)."""
+    password_expired: bool = False
+    """Whether a password proved it that has to be changed first."""
 
     def has_permission(self, action: str, resource: str) -> bool:
         """Whether the user may ``action`` (add, change, delete, view) objects of the kind ``resource``."""
@@ -55,8 +59,21 @@ def may_log_in(today: Any) -> Any:
     return sa.and_(User.is_active, sa.or_(User.expiration_date.is_(None), User.expiration_date >= today))
 
 
+IDENTITY = (User.id, User.username, User.is_superuser, User.is_staff, User.password_updated)
+"""What has to be selected of a user for ``identity_of`` and ``has_expired_password``."""
+
+
+def has_expired_password(user: Any, settings: Settings, today: date) -> bool:
+    """Whether the user has to set another password before anything else; one of unknown age never expires."""
+    is_staff = user.is_staff or user.is_superuser
+    days = settings.staff_password_expiration_days if is_staff else settings.password_expiration_days
+    if days <= 0 or user.password_updated is None:
+        return False
+    return bool((today - user.password_updated).days > days)
+
+
 def identity_of(session: Session, user: Any) -> Identity:
-    """The identity of a user, given as a row that has ``id``, ``username`` and ``is_superuser``."""
+    """The identity of a user, given as a row of ``IDENTITY``."""
     if user.is_superuser:
         return Identity(user.id, user.username, True, frozenset(), frozenset())
     managed = session.scalars(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from pyramid.config import Configurator
 from pyramid.request import Request
@@ -76,10 +77,16 @@ def _log_in(request: Request) -> Response:
         return page
     if user is None:
         return _login_page(request, form, status=400, error=WRONG)
+    return logged_in(request, user.id, _local(form.get("next")))
+
+
+def logged_in(request: Request, user_id: UUID, path: str) -> Response:
+    """The way to ``path``, with a new session of the user."""
+    runtime: Runtime = request.runtime
     with writing(runtime.session_factory) as session:
         lifetime = timedelta(seconds=runtime.settings.session_lifetime)
-        key = sessions.start(session, runtime.key_ring, user.id, request.now, lifetime)
-    response = _to(_local(form.get("next")))
+        key = sessions.start(session, runtime.key_ring, user_id, request.now, lifetime)
+    response = _to(path)
     set_cookie(request, response, csrf.SESSION_COOKIE, key)
     set_cookie(request, response, csrf.COOKIE, csrf.make_token(request, key), readable=True)
     return response

@@ -13,7 +13,7 @@ from pyramid.request import Request
 from guywire import __version__, csrf
 from guywire.api.answers import Response
 from guywire.browsable.plugin_pages import links_of
-from guywire.errors import APIError
+from guywire.errors import APIError, PasswordExpired
 from guywire.security import Identity
 
 CONTENT_SECURITY_POLICY = {
@@ -86,9 +86,14 @@ def _template(name: str) -> Template:
 
 
 def visitor(request: Request) -> Identity | None:
-    """Who looks at the page. Pages are for people who are not (or not properly) logged in, too."""
+    """Who looks at the page. Pages are for people who are not (or not properly) logged in, too.
+
+    Raises PasswordExpired: they are led to the page where they set another one (by ``tween``).
+    """
     try:
         identity: Identity | None = request.identity
+    except PasswordExpired:
+        raise
     except APIError:
         return None
     return identity

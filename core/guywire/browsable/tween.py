@@ -17,7 +17,8 @@ from guywire.browsable.answer import answer_page
 from guywire.browsable.error import error_page
 from guywire.browsable.form_post import sent_form, translate
 from guywire.browsable.page import SECURITY_HEADERS
-from guywire.errors import APIError
+from guywire.browsable.password import CHANGE
+from guywire.errors import APIError, PasswordExpired
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,8 @@ def _prefers_pages(request: Request) -> bool:
 def _page_of(request: Request, response: Any, make: Callable[[Request, Any], Response]) -> Any:
     try:
         page = make(request, response)
+    except PasswordExpired:
+        return Response(status=303, location=CHANGE)
     except sa.exc.SQLAlchemyError as error:
         # The answer is true as it is, and what was to be changed is changed: only its page cannot be made.
         log.warning("no page of %s %s: %s", request.method, request.path, error)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from guywire.models import LoginSession, User
 from guywire.sealing import KeyRing
-from guywire.security import may_log_in
+from guywire.security import IDENTITY, may_log_in
 
 PURPOSE = "login_session.key"
 
@@ -32,7 +32,7 @@ def start(session: Session, key_ring: KeyRing, user_id: uuid.UUID, now: datetime
 def user_of(session: Session, key_ring: KeyRing, key: str, now: datetime) -> Any:
     """Whose session ``key`` is, as a row for ``security.identity_of``; None if it has ended or they may not log in."""
     return session.execute(
-        sa.select(User.id, User.username, User.is_superuser)
+        sa.select(*IDENTITY)
         .join(LoginSession, LoginSession.user_id == User.id)
         .where(
             LoginSession.key_hash == key_ring.lookup_hash(key, PURPOSE),

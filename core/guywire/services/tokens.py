@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from guywire.errors import NotAuthenticated
 from guywire.models import APIKey, Token, User
 from guywire.runtime import Runtime
-from guywire.security import Identity, identity_of, may_log_in
+from guywire.security import IDENTITY, Identity, has_expired_password, identity_of, may_log_in
 from guywire.services.accounts import TOKEN_PURPOSE
 from guywire.services.api_keys import KEY_PREFIX, KEY_PURPOSE, KeyUse
 from guywire.services.throttle import FailedTokens
@@ -52,6 +52,8 @@ class BearerTokens:
             if found.expires is not None and found.expires <= now:
                 raise NotAuthenticated("The API key has expired.")
             self._use.note(found.api_key_id, found.last_used, now)
+        elif has_expired_password(found, self._runtime.settings, now.date()):
+            identity = replace(identity, password_expired=True)
         return identity
 
     def _owner(self, session: Session, token: str, now: datetime) -> Any:
@@ -62,7 +64,7 @@ class BearerTokens:
 
 
 # Made once: every request runs one of them, and building it would take longer than running it.
-_USER = sa.select(User.id, User.username, User.is_superuser, may_log_in(sa.bindparam("today")).label("may_log_in"))
+_USER = sa.select(*IDENTITY, may_log_in(sa.bindparam("today")).label("may_log_in"))
 _OWNER_OF_KEY = (
     _USER.add_columns(APIKey.id.label("api_key_id"), APIKey.expires, APIKey.last_used)
     .join(APIKey, APIKey.user_id == User.id)
