@@ -8,6 +8,7 @@ import logging
 import subprocess
 import sys
 import tarfile
+import uuid
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,11 +25,12 @@ from guywire.cli import main
 from guywire.cli.ini import Ini, opened
 from guywire.cli.render import _write
 from guywire.db import writing
-from guywire.interfaces import ArchiveFile
+from guywire.interfaces import ArchiveFile, Job
 from guywire.logconfig import configure_logging
 from guywire.models import Membership, Organization, User
 from guywire.passwords import verify_password
 from guywire.services.heartbeat import note_worker
+from guywire.services.jobs.running import Runner
 from guywire.settings import Settings
 
 ROOT = Path(__file__).parent.parent
@@ -297,6 +299,54 @@ def test_check_sees_a_worker_that_is_gone_and_a_clock_that_was_set_back(ini: Pat
         with writing(runtime.session_factory) as session:
             note_worker(session, datetime.now(UTC) + timedelta(hours=1))
         assert "WRONG  clock" in run("check", ini, code=1)
+
+
+def test_jobs_are_shown_given_up_and_tried_again(ini: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run("init", ini)
+    with runtime_of(ini) as runtime:
+        runtime.queue.enqueue("count", label="Count the lamps")
+        job = runtime.queue.claim()
+        job.started, job.reported, job.done, job.total = job.started, job.started + timedelta(seconds=2), 5, 10
+        runtime.queue.finish(job)
+        runtime.queue.enqueue("wait", label="Wait")
+        runtime.queue.enqueue("watched", label="Watched")
+        watched = runtime.queue.claim(["watched"])
+        Runner(runtime.queue, {"watched": Job("watched", print)}, runtime).progress_of(watched).report(3, 9)
+    printed = run("jobs", "list", ini)
+    assert "Count the lamps  succeeded  5/10  2.5/s" in printed
+    id = next(line.split()[0] for line in printed.splitlines() if " waiting " in line)
+    assert "there is no organization" in run("jobs", "list", ini, "--organization", "nobody", code=1)
+    assert run("jobs", "cancel", ini, id) == "Wait: is cancelled.\n"
+    assert "Only jobs that wait can be cancelled" in run("jobs", "cancel", ini, id, code=1)
+    assert id in run("jobs", "list", ini, "--state", "cancelled", "--name", "wait")
+    assert run("jobs", "retry", ini, id) == "Wait: waits again.\n"
+    assert "Only jobs that failed" in run("jobs", "retry", ini, id, code=1)
+    assert "there is no job" in run("jobs", "retry", ini, uuid.UUID(int=0), code=1)
+
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("guywire.cli.jobs.time.sleep", interrupt)
+    assert "Watched" in run("jobs", "list", ini, "--watch")
+
+
+def test_celery_is_asked_for_only_when_it_is_wanted(
+    write_ini: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ini = write_ini("guywire.job_runner = celery", "guywire.celery_broker = redis://:hush@127.0.0.1:1/0")
+    run("migrate", ini)
+    with runtime_of(ini) as runtime:
+        runtime.queue.enqueue("wait")
+        assert runtime.queue.claim(["wait"]) is not None, "it is written down, whatever becomes of the message"
+    logged = capsys.readouterr().err
+    assert "the broker does not answer" in logged
+    assert "hush" not in logged
+    wrong = write_ini("guywire.job_runner = celery", "guywire.celery_broker = http://:hush@127.0.0.1", name="wrong.ini")
+    printed = run("migrate", wrong, code=1)
+    assert "guywire.celery_broker" in printed
+    assert "hush" not in printed
+    monkeypatch.setitem(sys.modules, "celery", None)
+    assert "pip install 'guywire[celery]'" in run("migrate", ini, code=1)
 
 
 def test_check_without_a_database(write_ini: Callable[..., Path]) -> None:

@@ -30,6 +30,7 @@ from webtest import TestApp
 
 METHODS = {"GET", "POST", "PUT", "PATCH", "DELETE"}
 PASSWORD = "a long enough pass phrase"
+JOBS = "/api/v1/controller/job/"
 ONLY_WITH_PLUGINS = ("/api/v1/controller/vpn/", "/controller/vpn/")
 """Where there is nothing without a plugin: its tests look after them."""
 UNKNOWN = str(uuid.uuid4())
@@ -279,17 +280,18 @@ def test_answers_are_as_the_document_says(
     template = documented.make_template(organization, name="shown")["id"]
     some, others = bodies(organization, template, 1), bodies(organization, template, 2)
     expected = operations_of_the_core(app)
-    assert set(some) == set(expected) - {"", *ONLY_WITH_PLUGINS}
+    assert set(some) == set(expected) - {"", JOBS, *ONLY_WITH_PLUGINS}
     made = {path: tour_of_a_list(documented, path, some[path], document) for path in some}
     tour_of_devices(documented, made["/api/v1/controller/device/"], organization)
     tour_of_accounts(documented, made["/api/v1/users/user/"], runtime)
     tour_of_the_rest(documented, organization, template)
+    tour_of_jobs(documented, runtime)
     for path in some:
         documented.post(path, others[path])
         if "delete" in document["paths"][f"{path}{{id}}/"]:
             documented.delete(f"{path}{made[path]['id']}/?force=true")
     looked_at = {(path, method) for path, method, status in documented.app.seen if status < 400}
-    for path in ("", *some):
+    for path in ("", JOBS, *some):
         unseen = {each for each in expected[path] - looked_at if not each[0].startswith(ONLY_WITH_PLUGINS)}
         assert not unseen, sorted(unseen)
 
@@ -315,6 +317,18 @@ def tour_of_a_list(client: Client, path: str, body: dict[str, Any], document: di
     for token in (None, "wrong"):
         Client(client.app, token).get(one, status=401)
     return made
+
+
+def tour_of_jobs(client: Client, runtime: Runtime) -> None:
+    """Nobody makes them over REST."""
+    runtime.queue.enqueue("render_organization", organization=UNKNOWN)
+    [job] = client.get(JOBS, name="render_organization")["results"]
+    client.get(f"{JOBS}{job['id']}/")
+    client.get(f"{JOBS}{UNKNOWN}/", 404)
+    client.get(JOBS, 400, state="lost")
+    client.post(f"{JOBS}{job['id']}/cancel/", status=200)
+    client.post(f"{JOBS}{job['id']}/cancel/", status=409)
+    client.post(f"{JOBS}{UNKNOWN}/cancel/", status=404)
 
 
 def tour_of_devices(client: Client, device: Any, organization: str) -> None:

@@ -34,7 +34,7 @@ def sweep(runtime: Any) -> None:
         at_it = _organizations_being_rendered(session) if many else set()
     runtime.queue.put(
         [
-            Wanted(RENDER_ORGANIZATION, {"organization_id": str(id)}, Priority.BULK, organization_id=id)
+            Wanted(RENDER_ORGANIZATION, {"organization": str(id)}, Priority.BULK, organization_id=id)
             for id in sorted(many - at_it)
         ]
     )
@@ -46,9 +46,9 @@ def sweep(runtime: Any) -> None:
             return
 
 
-def render_organization(runtime: Any, organization_id: str, progress: Progress = UNWATCHED) -> None:
+def render_organization(runtime: Any, organization: str, progress: Progress = UNWATCHED) -> None:
     """Render until nothing of an organization is stale; what becomes stale meanwhile is done, too."""
-    mine = Device.organization_id == uuid.UUID(organization_id)
+    mine = Device.organization_id == uuid.UUID(organization)
     done = 0
     while True:
         with reading(runtime.session_factory) as session:
