@@ -280,6 +280,11 @@ def types_of(events):
     return [type(event) for event in events]
 
 
+def of_the_core(events):
+    """Without the events of other plugins."""
+    return [event for event in events if type(event).__module__ == ConfigModified.__module__]
+
+
 def test_a_plugin_hears_what_happens_before_the_commit_and_after_it(admin, organization, stranger, router):
     device = admin.make_device(organization)
     device_id, [config_id] = UUID(device["id"]), stranger.events[0].config_ids
@@ -293,7 +298,7 @@ def test_a_plugin_hears_what_happens_before_the_commit_and_after_it(admin, organ
     stranger.committed.clear()
     admin.patch(f"device/{device['id']}/", {"config": {"config": {"general": {"timezone": "Europe/Rome"}}}})
     modified = ConfigStatusChanged(config_id, device_id, "applied", "modified")
-    assert stranger.committed == [ConfigModified(config_id, device_id), modified]
+    assert of_the_core(stranger.committed) == [ConfigModified(config_id, device_id), modified]
     stranger.committed.clear()
     admin.patch(f"device/{device['id']}/", {"notes": "nothing happens"})
     assert stranger.committed == []
