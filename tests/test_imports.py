@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
 
 PUBLIC = {
     *("hookspecs", "interfaces", "events", "db", "settings", "errors", "jobs", "sealing", "archive", "models"),
-    *("plugin", "registry", "security", "services", "backends", "runtime", "api"),
+    *("plugin", "registry", "security", "services", "backends", "runtime", "api", "browsable"),
 }
 """The rooms of the core that plugins build on. The rest is how the core does what it does."""
 
