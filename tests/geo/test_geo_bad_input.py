@@ -136,6 +136,7 @@ BAD = [
         "POINT" + "(" * 9000,
         "LINESTRING (1 2)",
         "MULTIPOINT (())",
+        "MULTIPOINT (,)",
         HEXEWKB[:-2],
         HEXEWKB + "00",
     ),

@@ -64,7 +64,7 @@ class _Reader:
             [coordinates] = coordinates
         elif name == "MULTIPOINT":
             # Both are in use: (1 2, 3 4) and ((1 2), (3 4)).
-            coordinates = [each[0] if isinstance(each[0], list) else each for each in coordinates]
+            coordinates = [each[0] if each and isinstance(each[0], list) else each for each in coordinates]
         return {"type": _TYPES[name], "coordinates": coordinates}
 
     def _nested(self, depth: int) -> list[Any]:
