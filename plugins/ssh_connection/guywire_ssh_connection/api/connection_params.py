@@ -55,7 +55,7 @@ def replace_params(request: Request) -> dict[str, Any]:
     given = validate(ParamsBody, data, resource.validation(is_form(data)), partial=False)["params"]
     own = params.unmasked(connector, given, row.params)
     if connector is not None:
-        params.check(connector, {**credentials.params, **own})
+        params.check(connector, {**credentials.params, **own}, inherited=credentials.params)
     row.params, row.modified = own, resource.now
     resource.session.flush()
     return _shown(resource, row, connector)

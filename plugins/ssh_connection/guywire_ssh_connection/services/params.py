@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from guywire.errors import Invalid
@@ -15,8 +15,11 @@ from guywire_ssh_connection.services.command_input import MASK
 BLANK = "This field cannot be blank."
 
 
-def check(connector: Connector, params: Any) -> None:
-    """Whether the parameters are what a connector needs. Raises Invalid."""
+def check(connector: Connector, params: Any, inherited: Mapping[str, Any] | None = None) -> None:
+    """Whether the parameters are what a connector needs. Raises Invalid.
+
+    ``inherited`` are those among them that the client did not give: what is wrong is said without their secrets.
+    """
     messages = [] if params else [BLANK]
     error = best_match(Draft4Validator(connector.schema).iter_errors(params))
     if error is not None:
@@ -27,7 +30,15 @@ def check(connector: Connector, params: Any) -> None:
         except ValueError as refused:
             messages.append(str(refused))
     if messages:
-        raise Invalid({"params": messages})
+        secrets = [value for name, value in (inherited or {}).items() if name in connector.secrets and value]
+        raise Invalid({"params": [_without(secrets, message) for message in messages]})
+
+
+def _without(secrets: Iterable[Any], message: str) -> str:
+    # JSON Schema's messages quote what they are about, which may be all of the parameters.
+    for secret in secrets:
+        message = message.replace(repr(secret), repr(MASK)).replace(str(secret), MASK)
+    return message
 
 
 def masked(connector: Connector | None, params: Mapping[str, Any]) -> dict[str, Any]:
