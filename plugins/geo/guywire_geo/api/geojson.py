@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from guywire_geo.api.flags import FLAGS, Flags
 from guywire_geo.api.geojson_schema import ANSWER
-from guywire_geo.models import DeviceLocation, Location
+from guywire_geo.models import PLACED, DeviceLocation, Location
 from guywire_geo.services import changes, clusters
 from guywire_geo.services.clusters import NO_CONFIGURATION, Cluster, Wanted
 from guywire_geo.services.grid import WORLD, Bounds
@@ -88,7 +88,7 @@ class PlacedLocations(Resource):
     def __init__(self, request: Request, flags: Flags | None = None) -> None:
         super().__init__(request)
         self.flags = flags or Flags.read(request.GET)
-        self.wanted = self._wanted()
+        self.organizations, self.wanted = self._wanted()
 
     def answer(self) -> dict[str, Any]:
         """The body that the parameters ask for."""
@@ -107,12 +107,9 @@ class PlacedLocations(Resource):
     @override
     def query(self) -> Any:
         """SELECT of the locations that are asked for."""
-        query = sa.select(Location).where(*self.wanted.locations())
         if self.flags.bounds is None:
-            return query
-        # SQLite would rather go through all locations of an organization.
-        query = query.with_hint(Location, "INDEXED BY ix_geo_location_bounds", "sqlite")
-        return query.where(_lies_within(self.flags.bounds))
+            return sa.select(Location).where(PLACED, *self.organizations, *self.wanted.others)
+        return sa.select(Location).where(*self.wanted.locations(), _lies_within(self.flags.bounds))
 
     def page(self, size: int = PAGE) -> dict[str, Any]:
         """A page of features."""
@@ -143,16 +140,21 @@ class PlacedLocations(Resource):
 
     # What they are made of
 
-    def _wanted(self) -> Wanted:
+    def _wanted(self) -> tuple[Sequence[Any], Wanted]:
+        """The conditions on organizations by which they are looked up, and all that are to be checked."""
         context = self.validation(is_form=False)
         query = self.request.GET
         # All at once first, so that all errors are told.
         conditions({**_organization(Location.organization_id), **OTHERS}, query, context)
-        of_location, of_place = (
+        looked_up, checked, of_place = (
             [self.visible(column), *conditions(_organization(column), query, context)]
-            for column in (Location.organization_id, DeviceLocation.organization_id)
+            for column in (
+                Location.organization_id,
+                clusters.unindexed(Location.organization_id),
+                DeviceLocation.organization_id,
+            )
         )
-        return Wanted(of_location, of_place, conditions(OTHERS, query, context))
+        return looked_up, Wanted(checked, of_place, conditions(OTHERS, query, context))
 
     def _ids(self, query: Any) -> Sequence[uuid.UUID]:
         return self.session.scalars(query.with_only_columns(Location.id).order_by(*self.order())).all()

@@ -51,7 +51,9 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which locations: SQL conditions on the organization of locations, the same of places, and others on locations."""
+    """Which locations: SQL conditions on the (``unindexed``) organization of locations, the same of places, and others
+    on locations.
+    """
 
     of_location: Sequence[Any]
     of_place: Sequence[Any]
@@ -99,7 +101,14 @@ def has_status(status: str) -> Any:
     else:
         written = "" if status == NO_CONFIGURATION else status
         condition = sa.and_(DeviceLocation.status == written, DeviceLocation.device_id.not_in(stale))
-    return Location.id.in_(sa.select(DeviceLocation.location_id).where(condition))
+    return unindexed(Location.id).in_(sa.select(DeviceLocation.location_id).where(condition))
+
+
+def unindexed(column: Any) -> Any:
+    """SQL: the column, but not for looking rows up by it: SQLite thinks that an organization has few locations, and
+    would go through them for each cell.
+    """
+    return sa.func.coalesce(column, sa.null())
 
 
 def _cells(bounds: Bounds, level: int) -> Sequence[int]:
@@ -117,8 +126,6 @@ def _count(session: Session, wanted: Wanted, cells: Sequence[int], shift: int) -
     rows = session.execute(
         sa.select(cell, count, sa.func.avg(longitude), sa.func.avg(latitude), least(longitude), least(latitude))
         .add_columns(most(longitude), most(latitude), least(Location.cell))
-        # Nothing else would do: SQLite thinks that an organization has few locations.
-        .with_hint(Location, "INDEXED BY ix_geo_location_cell", "sqlite")
         .select_from(cell.table.join(Location, _within(Location.cell, cell, shift)))
         .where(*wanted.locations())
         .group_by(cell)
