@@ -10,8 +10,6 @@ import os
 import sys
 import threading
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy as sa
@@ -25,7 +23,7 @@ from guywire.logconfig import configure_logging
 from guywire.models import JobRecord
 from guywire.runtime import create_runtime
 from guywire.services.jobs.broker import TASK, create_celery
-from guywire.services.jobs.queue import DatabaseQueue
+from guywire.services.jobs.keeping import Keeper
 from guywire.services.jobs.running import Runner
 
 log = logging.getLogger(__name__)
@@ -42,23 +40,24 @@ app = create_celery(_settings.celery_broker)
 """What ``celery -A guywire.celery`` finds."""
 
 _guard = threading.Lock()
-_runners: dict[int, Runner] = {}
+_runners: dict[int, tuple[Runner, Keeper[JobRecord]]] = {}
 
 
-def _runner() -> Runner:
-    """The runner of this process. Celery forks, and connections must not be shared."""
+def _runner() -> tuple[Runner, Keeper[JobRecord]]:
+    """What runs jobs in this process, and keeps them meanwhile. Celery forks, and connections must not be shared."""
     with _guard:
         pid = os.getpid()
         if pid not in _runners:
             runtime = create_runtime(_settings, BUILTIN)
-            _runners[pid] = Runner(runtime.queue, runtime.registry.jobs, runtime)
+            runner = Runner(runtime.queue, runtime.registry.jobs, runtime)
+            _runners[pid] = runner, Keeper(runtime.queue.renew, runtime.queue.lease.total_seconds() / 3)
         return _runners[pid]
 
 
 @app.task(name=TASK)
 def run(id: str) -> None:
     """Run the job with this id, unless it has been run or is being run."""
-    runner = _runner()
+    runner, keeper = _runner()
     try:
         record = runner.queue.claim(runner.jobs, uuid.UUID(id))
     except sa.exc.DBAPIError as error:
@@ -66,29 +65,8 @@ def run(id: str) -> None:
         log.warning("the database is busy or away: %s", error)
         return
     if record is not None:
-        with _kept(runner.queue, record):
+        with keeper.kept(record):
             runner.run(record)
-
-
-@contextmanager
-def _kept(queue: DatabaseQueue, record: JobRecord) -> Iterator[None]:
-    """Renew the lease of a job for as long as it runs."""
-    is_done = threading.Event()
-
-    def renew() -> None:
-        while not is_done.wait(queue.lease.total_seconds() / 3):
-            try:
-                queue.renew([record])
-            except sa.exc.SQLAlchemyError as error:
-                log.warning("the database is busy or away: %s", error)
-
-    thread = threading.Thread(target=renew, name="lease")
-    thread.start()
-    try:
-        yield
-    finally:
-        is_done.set()
-        thread.join()
 
 
 @signals.setup_logging.connect(weak=False)

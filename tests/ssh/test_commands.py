@@ -1,5 +1,6 @@
 """Stories of commands: what operators ask of a device, what it says, and that it hears everything once."""
 
+from contextlib import suppress
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,6 +14,7 @@ from guywire_ssh_connection.command_models import Command
 from guywire_ssh_connection.services import commands as command_service
 from guywire_ssh_connection.services import executing
 from guywire_ssh_connection.services.connecting import Opened
+from guywire_ssh_connection.services.lease import Lease, LeaseLost
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ssh_fleet import Wire
@@ -274,13 +276,13 @@ def die(*arguments):
 
 DEATHS = {"connected": "_claim", "claimed": "_run", "done": "_finish"}
 """What the worker was about to do when it died."""
-MOMENTS = ("connecting", *DEATHS, "running", "overtaken", "never")
+MOMENTS = ("connecting", *DEATHS, "running", "stopped before", "stopped while", "never")
 STEP = st.one_of(st.just("command"), st.sampled_from(MOMENTS))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(steps=st.lists(STEP, min_size=2, max_size=10))
-def test_no_history_of_crashes_runs_a_command_twice_or_forgets_one(steps, runtime, admin, organization, fleet):
+def test_no_history_of_crashes_runs_a_command_twice_or_forgets_one(steps, runtime, admin, organization, fleet, clock):
     number = len(fleet.hosts)
     device = admin.make_device(organization, f"d{number}", f"00:00:00:00:{number // 256:02x}:{number % 256:02x}")
     host, connection_id = fleet.wire(runtime, device["id"])
@@ -288,18 +290,22 @@ def test_no_history_of_crashes_runs_a_command_twice_or_forgets_one(steps, runtim
     sent = []
 
     def work(moment):
-        """A worker has the device for itself, and dies at a moment."""
+        """A worker goes to the device when nobody is there any more, and dies at a moment, or is stopped for long."""
+        clock.advance(1000)
+        lease = Lease.claim(runtime, id)
 
         def open(connection):
             if moment == "connecting":
                 raise Killed
+            if moment == "stopped before":
+                # Another one comes along; the command that this one is about to begin is not his any more.
+                work("never")
             return Opened(Wire(host), UUID(connection_id), "")
 
         def answer(line, say):
             if moment == "running":
                 raise Killed
-            if moment == "overtaken":
-                # Its lease is over although it lives: another one comes along.
+            if moment == "stopped while":
                 work("never")
             return 0
 
@@ -307,11 +313,9 @@ def test_no_history_of_crashes_runs_a_command_twice_or_forgets_one(steps, runtim
         with pytest.MonkeyPatch.context() as patch:
             if moment in DEATHS:
                 patch.setattr(executing, DEATHS[moment], die)
-            try:
-                while executing.run_next(runtime, id, open):
+            with suppress(Killed, LeaseLost):
+                while executing.run_next(runtime, lease, open):
                     pass
-            except Killed:
-                pass
 
     for step in steps:
         if step == "command":

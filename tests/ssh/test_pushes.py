@@ -1,6 +1,8 @@
 """Stories of pushes: devices hear of what changed, soon, once, one visitor at a time, and in spite of everything."""
 
+import threading
 from dataclasses import replace
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
@@ -16,6 +18,7 @@ from guywire.testing import Client
 from guywire_ssh_connection.connectors.keys import fingerprint
 from guywire_ssh_connection.models import DeviceVisit
 from guywire_ssh_connection.services import lease, pushing, visits
+from processes import eventually
 from ssh_fleet import CONNECTOR, Host
 from webtest import TestApp
 
@@ -161,14 +164,40 @@ def test_a_lost_wake_up_and_a_dead_worker_lose_nothing(admin, connect, work, run
         session.execute(sa.delete(JobRecord))
     held = lease.Lease.claim(runtime, UUID(device["id"]))
     assert held is not None
-    work(60)
+    work(20)
     # Somebody is there, as it seems.
     assert host.told == []
-    clock.advance(held.duration.total_seconds() + 1)
-    work(60)
+    work(20)
     assert host.told == ["nudge"]
     with pytest.raises(lease.LeaseLost):
         held.renew()
+
+
+def test_a_visit_has_the_device_for_as_long_as_it_does_something(admin, connect, runtime, clock):
+    object.__setattr__(runtime.settings, "job_lease", 0.05)
+    device, host = connect()
+    threads = threading.active_count()
+
+    def until():
+        with reading(runtime.session_factory) as session:
+            return session.get_one(DeviceVisit, UUID(device["id"])).leased_until
+
+    def answer(line, say):
+        for _ in range(3):
+            clock.advance(0.08)
+            eventually(lambda: until() > clock() + timedelta(seconds=0.09), "the renewal")
+            assert lease.Lease.claim(runtime, UUID(device["id"])) is None
+        # It is stuck, as it seems.
+        clock.advance(3600)
+        assert lease.Lease.claim(runtime, UUID(device["id"])) is not None
+        return 0
+
+    host.answer = answer
+    edit(admin, device, "Europe/Rome")
+    visits.visit(runtime, device["id"])
+    assert host.told == ["nudge"]
+    assert until() > clock(), "it is the other one's now"
+    assert threading.active_count() == threads
 
 
 def test_nothing_is_sent_to_a_host_that_shows_another_key_until_somebody_accepts_it(admin, operator, connect, work):

@@ -29,7 +29,7 @@ VISIT = "ssh_visit"
 MOVED = "The device was given to another organization before this command began."
 
 _ROWS = 1000
-_PATIENCE = timedelta(seconds=30)
+_PATIENCE = timedelta(seconds=10)
 """How long a command waits before somebody sees to it that its device is visited: wake-ups may be lost."""
 
 

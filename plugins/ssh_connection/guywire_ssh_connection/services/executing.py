@@ -19,7 +19,7 @@ from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, S
 from guywire_ssh_connection.services import commands
 from guywire_ssh_connection.services.command_input import MASK, secrets_of
 from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
-from guywire_ssh_connection.services.lease import LeaseLost
+from guywire_ssh_connection.services.lease import Lease, LeaseLost
 from guywire_ssh_connection.services.live_output import LiveOutput, with_newline
 
 log = logging.getLogger(__name__)
@@ -33,17 +33,18 @@ SILENT = "The device hung up before it told an exit status: whether the command 
 _ATTEMPTS = 20
 
 
-def run_next(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> bool:
+def run_next(runtime: Runtime, lease: Lease, open: Opener) -> bool:
     """Run the oldest command that waits for a device, and say whether there was one.
 
-    To be called by one who has the device for himself: a command that began and has not ended is somebody's who is
-    gone, so it is ended here and never repeated.
+    A command that began and has not ended is of somebody who had the lease before and is gone, so it is ended here and
+    never repeated. Nothing is begun or given up by one who has the lease no more. Raises LeaseLost.
     """
+    device_id = lease.device_id
     with reading(runtime.session_factory) as session:
         in_progress = Command.device_id == device_id, Command.status == IN_PROGRESS
         if session.scalar(sa.select(Command.number).where(*in_progress, Command.started.is_not(None)).limit(1)):
             session.rollback()
-            _end_abandoned(runtime, device_id)
+            _end_abandoned(runtime, lease)
         query = sa.select(Command).where(Command.device_id == device_id, commands.waits())
         command = session.scalars(query.order_by(Command.number).limit(1)).first()
         if command is None:
@@ -51,37 +52,41 @@ def run_next(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> bool:
         is_deactivated = session.scalar(sa.select(Device.is_deactivated).where(Device.id == device_id))
     type = runtime.registry.command_types.get(command.type)
     if is_deactivated:
-        _give_up(runtime, command, DEVICE_DEACTIVATED)
+        _give_up(runtime, lease, command, DEVICE_DEACTIVATED)
     elif type is None:
-        _give_up(runtime, command, f'No plugin knows commands of the type "{command.type}" any more.')
+        _give_up(runtime, lease, command, f'No plugin knows commands of the type "{command.type}" any more.')
     else:
-        _connect_and_run(runtime, command, type, open)
+        _connect_and_run(runtime, lease, command, type, open)
     return True
 
 
-def _connect_and_run(runtime: Runtime, command: Command, type: CommandType, open: Opener) -> None:
+def _connect_and_run(runtime: Runtime, lease: Lease, command: Command, type: CommandType, open: Opener) -> None:
     try:
         opened = open(command.connection_id)
     except ConnectionFailed as error:
-        _unreachable(runtime, command, str(error))
+        _unreachable(runtime, lease, command, str(error))
         return
     except LeaseLost:
         # The command is for whoever is with the device now.
         raise
     except Exception as error:  # whatever a connector of a stranger raises
         log.exception("command %s: no connection", command.id)
-        _give_up(runtime, command, f"Internal system error: {error}")
+        _give_up(runtime, lease, command, f"Internal system error: {error}")
         return
-    if _claim(runtime, command, opened.connection_id):
+    if _claim(runtime, lease, command, opened.connection_id):
         status, output = _run(runtime, command, type, opened.session)
-        _finish(runtime, command, Command.number == command.number, status, output)
+        _finish(runtime, None, command, Command.number == command.number, status, output)
 
 
-def _claim(runtime: Runtime, command: Command, connection_id: uuid.UUID) -> bool:
-    """Write down that the command begins, unless it was cancelled, or the device deactivated, meanwhile."""
+def _claim(runtime: Runtime, lease: Lease, command: Command, connection_id: uuid.UUID) -> bool:
+    """Write down that the command begins, unless it was cancelled, or the device deactivated, meanwhile.
+
+    The lease is held in the same transaction, so none of two who think that they have the device is in doubt.
+    """
     is_active = sa.exists().where(Device.id == Command.device_id, ~Device.is_deactivated)
     now = runtime.clock()
     with writing(runtime.session_factory) as session:
+        lease.hold(session)
         claimed = session.execute(
             sa.update(Command)
             .where(Command.number == command.number, commands.waits(), is_active)
@@ -124,10 +129,10 @@ def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceS
     return status, _masked(output, secrets)
 
 
-def _unreachable(runtime: Runtime, command: Command, reason: str) -> None:
+def _unreachable(runtime: Runtime, lease: Lease, command: Command, reason: str) -> None:
     """A command alone has failed. One of a batch waits until the device polls, if it ever does."""
     if command.batch_id is None or not _hold(runtime, command):
-        _give_up(runtime, command, reason)
+        _give_up(runtime, lease, command, reason)
     else:
         runtime.queue.enqueue(ADVANCE, priority=Priority.BULK, batch_id=str(command.batch_id))
 
@@ -147,30 +152,31 @@ def _hold(runtime: Runtime, command: Command) -> bool:
     return False
 
 
-def _end_abandoned(runtime: Runtime, device_id: uuid.UUID) -> None:
-    mine = sa.and_(Command.device_id == device_id, Command.started.is_not(None))
+def _end_abandoned(runtime: Runtime, lease: Lease) -> None:
+    mine = sa.and_(Command.device_id == lease.device_id, Command.started.is_not(None))
     with reading(runtime.session_factory) as session:
         found = session.scalars(sa.select(Command).where(mine, Command.status == IN_PROGRESS)).all()
     for command in found:
         log.warning("command %s: its worker is gone, its outcome is unknown", command.id)
-        _finish(
-            runtime,
-            command,
-            sa.and_(mine, Command.number == command.number),
-            FAILED,
-            with_newline(command.output) + UNKNOWN,
-        )
+        output = with_newline(command.output) + UNKNOWN
+        _finish(runtime, lease, command, sa.and_(mine, Command.number == command.number), FAILED, output)
 
 
-def _give_up(runtime: Runtime, command: Command, reason: str) -> None:
-    _finish(runtime, command, sa.and_(Command.number == command.number, Command.started.is_(None)), FAILED, reason)
+def _give_up(runtime: Runtime, lease: Lease, command: Command, reason: str) -> None:
+    has_not_begun = sa.and_(Command.number == command.number, Command.started.is_(None))
+    _finish(runtime, lease, command, has_not_begun, FAILED, reason)
 
 
-def _finish(runtime: Runtime, command: Command, condition: Any, status: str, output: Any) -> None:
-    """End a command, however busy the database is: nobody will know later how it went."""
+def _finish(runtime: Runtime, lease: Lease | None, command: Command, condition: Any, status: str, output: Any) -> None:
+    """End a command, however busy the database is: nobody will know later how it went.
+
+    Who has run it knows that, and needs no lease for it.
+    """
     for attempt in range(_ATTEMPTS):
         try:
             with writing(runtime.session_factory) as session:
+                if lease is not None:
+                    lease.hold(session)
                 commands.end(session, condition, status, output, runtime.clock())
             break
         except sa.exc.SQLAlchemyError as error:

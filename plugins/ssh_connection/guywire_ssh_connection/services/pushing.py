@@ -169,6 +169,7 @@ def _record_failure(runtime: Runtime, device_id: uuid.UUID) -> None:
 
 
 JOBS = (
-    Job(PUSH, push, label="Look for devices to tell of their configuration"),
+    # Now and then by itself too: who asks for it may die before.
+    Job(PUSH, push, every=10.0, label="Look for devices to tell of their configuration"),
     Job(REMIND, remind, every=60.0, label="Look for devices that could not be told of their configuration"),
 )

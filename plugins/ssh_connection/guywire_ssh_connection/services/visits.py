@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from contextlib import closing
 
 from guywire.interfaces import Job
+from guywire.jobs import Priority
 from guywire.runtime import Runtime
 
-from guywire_ssh_connection.services import executing, pushing
-from guywire_ssh_connection.services.commands import VISIT
+from guywire_ssh_connection.services import commands, executing, pushing
 from guywire_ssh_connection.services.connecting import Line
-from guywire_ssh_connection.services.lease import Lease, LeaseLost
+from guywire_ssh_connection.services.lease import Lease, LeaseLost, abandoned
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 64
 """Devices that one worker visits at the same time: nearly all of a visit is waiting for the device."""
@@ -22,19 +26,25 @@ def visit(runtime: Runtime, device_id: str) -> None:
     if lease is None:
         return
     line = Line(runtime, lease.device_id, lease.renew)
-    try:
-        while True:
-            while executing.run_next(runtime, lease.device_id, line.open):
-                lease.renew()
-            pushing.push_if_due(runtime, lease.device_id, line.open)
-            if not lease.look_again():
-                break
-    except LeaseLost:
-        # Whoever has it now does what there is to do.
-        return
-    finally:
-        line.close()
-        lease.give_back()
+    with lease.kept(), closing(line):
+        try:
+            while True:
+                while executing.run_next(runtime, lease, line.open):
+                    pass
+                pushing.push_if_due(runtime, lease.device_id, line.open)
+                if not lease.look_again():
+                    break
+        except LeaseLost as lost:
+            # Whoever has it now does what there is to do.
+            log.warning("visit given up: %s", lost)
 
 
-JOBS = (Job(VISIT, visit, parallel=AT_ONCE, label="Visit a device"),)
+def visit_abandoned(runtime: Runtime) -> None:
+    """Have those devices visited whose visitors are gone: a command that they began has to be ended."""
+    commands.visit(runtime.queue, abandoned(runtime.session_factory, runtime.clock()), Priority.OPERATOR)
+
+
+JOBS = (
+    Job(commands.VISIT, visit, parallel=AT_ONCE, label="Visit a device"),
+    Job("ssh_abandoned_visits", visit_abandoned, every=5.0, label="Look for visits whose worker is gone"),
+)
