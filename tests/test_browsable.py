@@ -308,6 +308,9 @@ def test_the_raw_editor_sends_what_is_in_it(browser: Browser, admin: Client, org
     assert page.html.find(id="raw").text.strip() == '{"notes":'
     page = browser.form(browser.open(path), "OPTIONS").submit(headers=BROWSER, status=200)
     assert "application/x-www-form-urlencoded" in page.html.find("pre").text
+    # What can be done with an object is said on its own page.
+    path = f"device/{admin.make_device(organization)['id']}/"
+    assert "Activate" not in browser.form(browser.open(path), "OPTIONS").submit(headers=BROWSER, status=200)
 
 
 def test_methods_are_replaced_only_for_forms_of_our_own(

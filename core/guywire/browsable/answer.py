@@ -142,7 +142,10 @@ class _Answer:
         return {"results": targets} if self.is_list else targets
 
     def _related(self) -> list[Related]:
-        if self.service is None or self.status >= 300 or not isinstance(self.data, dict):
+        # OPTIONS tells of the address, not of the object there.
+        if self.service is None or self.status >= 300 or self.request.method == "OPTIONS":
+            return []
+        if not isinstance(self.data, dict):
             return []
         return related_to(self.service, self.data, self.request, self.identity, self.sitemap)
 
