@@ -31,6 +31,9 @@ def test_a_location_is_made_in_any_way_that_the_reference_describes(geo, admin, 
     form = {**base, "type": "indoor", "geometry.type": "Point", "geometry.coordinates": "[12.512124, 41.898903]"}
     made = geo.form("POST", "location/", form | {"floorplan.floor": "3", "floorplan.image": picture()})
     assert (made["geometry"], [plan["floor"] for plan in made["floorplan"]]) == (POINT, [3])
+    deep = {"type" + ".a" * 3000: "1"}
+    too_deep = {"detail": "A key is nested deeper than 100 levels."}
+    assert admin.post("location/", base | deep, 400) == geo.form("POST", "location/", deep, 400) == too_deep
     # Only whoever moves about may be nowhere.
     assert admin.post("location/", base, 400) == {"geometry": ["No geometry value provided."]}
     nowhere = admin.post("location/", base | {"is_mobile": True})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import orjson
@@ -94,6 +95,12 @@ def parse_json(body: bytes) -> Any:
     return value
 
 
+def require_shallow(parents: Sequence[str]) -> None:
+    """Whether a dotted key has not more objects around it than JSON may have. Raises ParseError."""
+    if len(parents) > MAX_DEPTH:
+        raise ParseError(f"A key is nested deeper than {MAX_DEPTH} levels.")
+
+
 def _refuse_long_integers(body: bytes) -> None:
     """orjson makes floats of them, and a router would be told another number than its operator wrote."""
 
@@ -149,6 +156,7 @@ def _form(request: Request) -> FormData:
         if any("\ufffd" in text for text in (name, *values) if isinstance(text, str)):
             raise ParseError("Form parse error - a field is not valid UTF-8")
         *parents, key = name.split(".")
+        require_shallow(parents)
         target: dict[str, Any] = form
         for parent in parents:
             below = target.setdefault(parent, FormData())

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from guywire.api import fields
 from guywire.api.base import Resource
-from guywire.api.body import parse_json, read_body
+from guywire.api.body import parse_json, read_body, require_shallow
 from guywire.api.field import Field, fail, is_form
 from guywire.api.schema import REQUIRED, Schema, validate
 from guywire.errors import APIError, Invalid, ParseError
@@ -81,6 +81,7 @@ def read_nested(request: Request) -> dict[str, Any]:
     body = read_body(request)
     for key in [key for key in body if "." in key]:
         *parents, last = key.split(".")
+        require_shallow(parents)
         target = body
         for parent in parents:
             target = target.setdefault(parent, {})
