@@ -44,6 +44,7 @@ class Location(Identified, Dated, Base):
         sa.UniqueConstraint("id", "organization_id"),
         sa.Index("ix_geo_location_created_id", "created", "id"),
         sa.Index("ix_geo_location_organization_id_created_id", "organization_id", "created", "id"),
+        _placed("ix_geo_location_placed", "created", "id"),
         _placed("ix_geo_location_organization", "organization_id", "created", "id"),
         _placed("ix_geo_location_bounds", "longitude", "latitude", "organization_id", "created", "id"),
         _placed("ix_geo_location_cell", "cell", "longitude", "latitude", "organization_id", "type", "is_mobile"),

@@ -41,6 +41,7 @@ def upgrade() -> None:
     op.create_index("ix_geo_location_created_id", "geo_location", ["created", "id"])
     op.create_index("ix_geo_location_organization_id_created_id", "geo_location", ["organization_id", "created", "id"])
     for name, columns in (
+        ("ix_geo_location_placed", ["created", "id"]),
         ("ix_geo_location_organization", ["organization_id", "created", "id"]),
         ("ix_geo_location_bounds", ["longitude", "latitude", "organization_id", "created", "id"]),
         ("ix_geo_location_cell", ["cell", "longitude", "latitude", "organization_id", "type", "is_mobile"]),
