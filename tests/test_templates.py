@@ -9,7 +9,6 @@ import pytest
 import sqlalchemy as sa
 from guywire.db import writing
 from guywire.models import Template, TemplateTag
-from guywire.services import rendering
 from guywire.testing.clients import API, OPENWRT
 
 OPENWISP = "netjsonconfig.OpenWisp"
@@ -567,16 +566,3 @@ def test_a_change_that_renders_nothing_new_leaves_every_device_as_it_is(admin, b
         worker.run_due(0.0)
         assert admin.state(device)["status"] == "applied"
         assert agent.poll() == agent.checksum
-
-
-def test_the_log_says_how_far_an_edit_of_many_devices_has_got(admin, organization, worker, monkeypatch, caplog):
-    monkeypatch.setattr(rendering, "BATCH", 2)
-    template = admin.make_template(organization)
-    for number in range(5):
-        admin.make_device(organization, f"router-{number}", f"00:11:22:33:44:0{number}", templates=[template["id"]])
-    caplog.set_level("INFO", "guywire.services.rendering")
-    admin.patch(f"template/{template['id']}/", {"config": {"dns_servers": ["1.1.1.1"]}})
-    worker.run_due(0.0)
-    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("rendering conf")]
-    assert told[0] == "rendering configurations: done=0 waiting=5"
-    assert told[-1] == "rendering configurations: done=5 waiting=0"

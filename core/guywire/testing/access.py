@@ -210,7 +210,12 @@ def make_row(session: Session, model: Any, owner: uuid.UUID | None, now: datetim
         column = attribute.columns[0]
         if attribute.key == "organization_id":
             values[attribute.key] = owner
-        elif attribute.key == "id" or column.nullable or (column.default is not None and not _is_text(column)):
+        elif (
+            attribute.key == "id"
+            or column is column.table.autoincrement_column
+            or column.nullable
+            or (column.default is not None and not _is_text(column))
+        ):
             continue
         else:
             values[attribute.key] = _something(column, now)
