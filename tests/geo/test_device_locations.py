@@ -208,3 +208,25 @@ def test_places_that_are_said_at_once_are_one(app, admin, device, place):
     assert set(statuses) <= {200, 201, 503}
     assert statuses.count(201) <= 1
     assert admin.get("location/")["count"] == 1
+
+
+def test_no_device_is_left_on_a_plan_that_moves_away(geo, app, admin, organization):
+    """However placings and the move of the plan follow each other."""
+    here, there = geo.location(), geo.location("Annex")
+    plan = geo.plan(here)
+    devices = [admin.make_device(organization, name=f"d{n}", mac_address=f"02:00:00:00:00:0{n}") for n in range(4)]
+    places = [f"device/{each['id']}/location/" for each in devices]
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    onto = {"location": here["id"], "floorplan": plan["id"], "indoor": "1,2"}
+
+    def request(wanted):
+        method, path, body = wanted
+        client = TestApp(app.app)
+        return getattr(client, method)(f"/api/v1/controller/{path}", body, headers=headers, status="*").status_int
+
+    move = ("patch_json", f"floorplan/{plan['id']}/", {"location": there["id"]})
+    wanted = [("put_json", place, onto) for place in places]
+    with ThreadPoolExecutor(5) as threads:
+        statuses = list(threads.map(request, [*wanted[:2], move, *wanted[2:]]))
+    assert set(statuses) <= {200, 201, 400, 503}
+    assert admin.get("device/", floorplan=plan["id"])["count"] == 0 or statuses[2] == 503

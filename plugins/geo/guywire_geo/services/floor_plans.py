@@ -14,8 +14,7 @@ from sqlalchemy.orm import Session
 
 from guywire_geo.images import Picture
 from guywire_geo.models import DeviceLocation, FloorPlan, Location
-from guywire_geo.services import image_files
-from guywire_geo.services.locations import INDOOR
+from guywire_geo.services import image_files, locations
 
 NOT_INDOOR = 'floorplans can only be associated to locations of type "indoor"'
 REQUIRED = "This field is required."
@@ -54,7 +53,7 @@ def save_nested(
     if plan is None:
         errors |= {} if "floor" in given else {"floor": [REQUIRED]}
         errors |= {} if given.get("image") is not None else {"image": [NO_FILE]}
-    if not errors and location.type != INDOOR:
+    if not errors and location.type != locations.INDOOR:
         errors = {MODEL: [NOT_INDOOR]}
     if not errors and "floor" in given and is_taken(session, location.id, given["floor"], but=plan):
         errors = {MODEL: [TAKEN]}
@@ -91,6 +90,7 @@ def update(
 
 def move(session: Session, plan: FloorPlan, location: Location, now: datetime) -> None:
     """Give a plan to another location. The devices that were placed on it stay where they are, without it."""
+    _wait_for_placings(session, plan)
     _take_devices_off(session, DeviceLocation.floor_plan_id == plan.id, now)
     plan.location_id, plan.organization_id, plan.modified = location.id, location.organization_id, now
     session.flush()
@@ -98,6 +98,7 @@ def move(session: Session, plan: FloorPlan, location: Location, now: datetime) -
 
 def delete(session: Session, plan: FloorPlan, now: datetime) -> None:
     """Remove a plan and its picture. The devices that were placed on it stay at the location."""
+    _wait_for_placings(session, plan)
     _take_devices_off(session, DeviceLocation.floor_plan_id == plan.id, now)
     image_files.drop(session, [plan.image])
     session.delete(plan)
@@ -114,6 +115,11 @@ def delete_all(session: Session, location: Location, now: datetime) -> None:
 def drop_images(session: Session, location: Location) -> None:
     """The location's plans are about to go: so do their pictures."""
     image_files.drop(session, session.scalars(sa.select(FloorPlan.image).where(FloorPlan.location_id == location.id)))
+
+
+def _wait_for_placings(session: Session, plan: FloorPlan) -> None:
+    """Whoever places a device on the plan at this moment has locked its location."""
+    locations.lock(session, plan.location_id)
 
 
 def _take_devices_off(session: Session, condition: Any, now: datetime) -> None:
