@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from threading import RLock
 from typing import Any
@@ -36,15 +38,38 @@ def create_engine(settings: Settings) -> Engine:
     if url.get_backend_name() == "sqlite":
         return _create_sqlite_engine(url, settings, options)
     milliseconds = int(settings.busy_timeout * 1000)
-    return sa.create_engine(
+    engine = sa.create_engine(
         url,
         pool_size=10,
         max_overflow=20,
         pool_timeout=settings.busy_timeout,
-        pool_pre_ping=True,
         connect_args={"options": f"-c lock_timeout={milliseconds} -c timezone=UTC"},
         **options,
     )
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "checkout", partial(_ping_idle, engine.dialect))
+    return engine
+
+
+_BELIEVED = 1.0
+"""Seconds after its last use for which a connection is believed to be alive: asking takes a round trip. A request that
+was wrong in that is repeated (see ``api.answers``)."""
+
+_LAST_USE = "guywire_last_use"
+
+
+def _note_use(connection: Any, record: Any) -> None:
+    record.info[_LAST_USE] = time.monotonic()
+
+
+def _ping_idle(dialect: Any, connection: Any, record: Any, proxy: Any) -> None:
+    last_use = record.info.get(_LAST_USE)
+    if last_use is None or time.monotonic() - last_use < _BELIEVED:
+        return
+    try:
+        dialect.do_ping(connection)
+    except dialect.loaded_dbapi.Error as error:
+        raise sa.exc.InvalidatePoolError from error
 
 
 def _dumps(value: Any) -> str:
@@ -94,6 +119,16 @@ def create_session_factory(engine: Engine, **info: Any) -> SessionFactory:
 def announce_writes(session: Session) -> None:
     """Begin the session's transaction as one that writes. To be called before its first statement."""
     session.connection(execution_options={WRITES: True})
+
+
+def announce_reads(session: Session) -> None:
+    """Let the session only read. To be called before its first statement.
+
+    PostgreSQL needs no transaction for that: its statements see what is committed when each of them begins, with or
+    without. It is spared two round trips. SQLite's transactions are snapshots, and cost next to nothing.
+    """
+    if session.get_bind().dialect.name == "postgresql":
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
 
 
 @contextmanager

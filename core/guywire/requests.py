@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from guywire import csrf
-from guywire.db import announce_writes, reading
+from guywire.db import announce_reads, announce_writes, reading
 from guywire.errors import APIError, PasswordExpired
 from guywire.runtime import Runtime
 from guywire.security import Identity, has_expired_password, identity_of
@@ -45,6 +45,7 @@ def _session(request: Request) -> Session:
     session = runtime.session_factory()
     request.add_finished_callback(lambda request: session.close())
     if request.method in SAFE_METHODS:
+        announce_reads(session)
         return session
     zope.sqlalchemy.register(session, initial_state="changed", transaction_manager=request.tm, keep_session=True)
     announce_writes(session)

@@ -108,6 +108,9 @@ def _database_error(error: sa.exc.SQLAlchemyError, request: Request) -> Response
             return _api_error(ParseError("The change conflicts with what is stored."), request)
         return _api_error(Overloaded(), request)
     if is_overload(error):
+        if getattr(error, "connection_invalidated", False):
+            # The next attempt has another connection. It finds nothing done: commits do not fail here.
+            mark_error_retryable(error)
         log.warning("the database is busy or away: %s", error)
         return _api_error(Overloaded(), request)
     if isinstance(error, sa.exc.DataError):

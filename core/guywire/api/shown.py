@@ -81,17 +81,21 @@ class PageReader:
         self._empty = dict.fromkeys(shown)
         columns = {name: _column(value) for name, value in shown.items() if not isinstance(value, _NO_COLUMN)}
         self._names = tuple(columns)
-        id_column = _column(id_attribute)
-        self._query = sa.select(id_column, *columns.values()).where(id_column.in_(sa.bindparam("ids", expanding=True)))
+        id_column, selected = _column(id_attribute), list(columns.values())
+        # Where it is shown, it is not selected twice: to read an id takes long.
+        self._place_of_id = next((at for at, column in enumerate(selected) if column is id_column), len(selected))
+        if self._place_of_id == len(selected):
+            selected.append(id_column)
+        self._query = sa.select(*selected).where(id_column.in_(sa.bindparam("ids", expanding=True)))
 
     def read(self, session: Session, ids: Sequence[Any]) -> list[dict[str, Any]]:
         """The bodies of the rows with these ids, in their order."""
         if not ids:
             return []
         bodies = {}
-        for id, *values in session.connection().execute(self._query, {"ids": ids}):
-            bodies[id] = body = self._empty.copy()
-            body.update(zip(self._names, values, strict=True))
+        for row in session.connection().execute(self._query, {"ids": ids}):
+            bodies[row[self._place_of_id]] = body = self._empty.copy()
+            body.update(zip(self._names, row, strict=False))
         for name, part in self._loaded.items():
             found = part.load(session, ids)
             for id in ids:
