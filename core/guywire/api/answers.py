@@ -109,7 +109,8 @@ def _database_error(error: sa.exc.SQLAlchemyError, request: Request) -> Response
         return _api_error(Overloaded(), request)
     if is_overload(error):
         if getattr(error, "connection_invalidated", False):
-            # The next attempt has another connection. It finds nothing done: commits do not fail here.
+            # The next attempt has another connection. The request's own transaction is not committed yet; what a view
+            # commits by itself it must be able to do again, as when a client repeats what it got no answer to.
             mark_error_retryable(error)
         log.warning("the database is busy or away: %s", error)
         return _api_error(Overloaded(), request)
