@@ -136,6 +136,8 @@ def test_nobody_is_reached_by_mistake(story, operator, organization, other_organ
         ("failed", 1, 0),
         ("success", 1, 1),
     }
+    gone = f'The device "{story.devices[0]["id"]}" belongs to another organization.'
+    assert story.start(status=400, devices=[each["id"] for each in story.devices]) == {"devices": [gone]}
 
 
 def test_devices_have_their_turn_by_number_and_by_rate(story, clock, runtime):

@@ -137,11 +137,18 @@ class BatchResource(Resource):
         """Who gets the command. Raises Invalid."""
         wanted = [Device.organization_id == fields["organization"]]
         if fields.get("devices"):
+            self._refuse_strangers(fields["devices"], fields["organization"])
             wanted.append(Device.id.in_(fields["devices"]))
         if fields.get("group") is not None:
             wanted.append(Device.group_id == fields["group"])
         wanted += self._filtered(fields.get("filters", {}))
         return batches.plan(self.session, sa.and_(*wanted))
+
+    def _refuse_strangers(self, ids: Sequence[uuid.UUID], organization_id: uuid.UUID) -> None:
+        """Somebody who manages several organizations may have named a device of another one: it would be left out."""
+        strangers = sa.select(Device.id).where(Device.id.in_(ids), Device.organization_id != organization_id)
+        if (stranger := self.session.scalar(strangers.limit(1))) is not None:
+            raise Invalid({"devices": [f'The device "{stranger}" belongs to another organization.']})
 
     def _filtered(self, given: Mapping[str, Any]) -> list[Any]:
         """The conditions of device filters.
