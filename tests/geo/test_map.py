@@ -46,7 +46,7 @@ def log_in(app: TestApp, runtime: Runtime, username: str, organization: str | No
 
 
 def test_the_map_is_for_those_who_may_see_locations(
-    app: TestApp, runtime: Runtime, located: str, organization: str, other_organization: str
+    app: TestApp, runtime: Runtime, located: str, organization: str, other_organization: str, permitted: Any
 ) -> None:
     for path in ("/map/", f"/map/location/{located}/"):
         assert app.get(path, status=303).location == f"/accounts/login/?next={path}"
@@ -54,6 +54,9 @@ def test_the_map_is_for_those_who_may_see_locations(
     app.get("/map/", status=403)
     app.get(f"/map/location/{located}/", status=403)
     assert 'href="/map/"' not in app.get("/").text
+    app.reset()
+    headers = {"Authorization": f"Bearer {permitted('view_location').token}"}
+    app.get(f"/map/location/{located}/", headers=headers).mustcontain("no devices here that you may see")
     log_in(app, runtime, "root", is_superuser=True)
     page = app.get("/")
     assert 'href="/map/"' in page.text

@@ -11,7 +11,6 @@ from guywire.api.answers import Response
 from guywire.browsable.page import render, visitor
 from guywire.models import ConfigState, Device
 from guywire.security import require
-from guywire.services.status import MODIFIED
 from pyramid.request import Request
 
 from guywire_geo.api.bodies import image_path
@@ -19,8 +18,7 @@ from guywire_geo.api.location_devices import visible_location
 from guywire_geo.floors import label_of
 from guywire_geo.map.world import LABELS, to_login
 from guywire_geo.models import DeviceLocation, FloorPlan
-from guywire_geo.services.changes import is_stale
-from guywire_geo.services.clusters import NO_CONFIGURATION
+from guywire_geo.services.clusters import present_status
 from guywire_geo.services.placements import point_of
 
 PATH = "/map/location/"
@@ -51,7 +49,8 @@ def show_location(request: Request) -> Response:
         sa.select(FloorPlan).where(FloorPlan.location_id == location.id).order_by(FloorPlan.floor)
     ).all()
     plan = _wanted(plans, request.GET.get("floor"))
-    pins = _pins(request, location.id)
+    # Whoever may only see places is not told what devices are called.
+    pins = _pins(request, location.id) if identity.has_permission("view", "device") else []
     return render(
         request,
         "guywire_geo:location.jinja2",
@@ -75,11 +74,8 @@ def _wanted(plans: Any, text: str | None) -> Any:
 
 
 def _pins(request: Request, location_id: UUID) -> list[Pin]:
-    status = sa.case(
-        (ConfigState.config_id.is_(None), NO_CONFIGURATION), (is_stale(), MODIFIED), else_=ConfigState.status
-    )
     rows = request.db.execute(
-        sa.select(Device.id, Device.name, status, FloorPlan.floor, DeviceLocation.indoor)
+        sa.select(Device.id, Device.name, present_status(), FloorPlan.floor, DeviceLocation.indoor)
         .select_from(DeviceLocation)
         .join(Device, Device.id == DeviceLocation.device_id)
         .outerjoin(ConfigState, ConfigState.device_id == Device.id)

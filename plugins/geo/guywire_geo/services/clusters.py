@@ -78,9 +78,7 @@ def find(session: Session, wanted: Wanted, bounds: Bounds, zoom: int) -> list[Cl
 
 def statuses_of(session: Session, location_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, Counter[str]]:
     """How many devices of which status there are at each location."""
-    status = sa.case(
-        (ConfigState.config_id.is_(None), NO_CONFIGURATION), (is_stale(), MODIFIED), else_=ConfigState.status
-    ).label("status")
+    status = present_status().label("status")
     rows = session.execute(
         sa.select(DeviceLocation.location_id, status, sa.func.count())
         .outerjoin(ConfigState, ConfigState.device_id == DeviceLocation.device_id)
@@ -91,6 +89,13 @@ def statuses_of(session: Session, location_ids: Sequence[uuid.UUID]) -> dict[uui
     for location_id, name, count in rows:
         found.setdefault(location_id, Counter())[name] = count
     return found
+
+
+def present_status() -> Any:
+    """SQL: the status of a device as it is now, of a SELECT in which ``ConfigState`` is outer joined."""
+    return sa.case(
+        (ConfigState.config_id.is_(None), NO_CONFIGURATION), (is_stale(), MODIFIED), else_=ConfigState.status
+    )
 
 
 def has_status(status: str) -> Any:
