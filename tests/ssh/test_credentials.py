@@ -1,5 +1,6 @@
 """Stories of credentials: what is accepted, who is shown secrets, and which devices get them by themselves."""
 
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from guywire.models import Config, Permission, User
 from guywire.testing import Client
 from guywire.testing.fixtures import make_user
 from guywire_ssh_connection.connectors.keys import private_key
+from webtest import TestApp
 
 SSH = "openwisp_controller.connection.connectors.ssh.Ssh"
 SNMP = "openwisp_controller.connection.connectors.openwrt.snmp.OpenWRTSnmp"
@@ -155,3 +157,28 @@ def test_credentials_stay_within_their_organization(admin, make, organization, o
     theirs = make("theirs", organization=other_organization, auto_add=True)
     admin.patch(f"device/{device['id']}/", {"organization": other_organization})
     assert {each["credentials"] for each in connections(admin, device)} == {shared["id"], theirs["id"]}
+
+
+def test_no_device_keeps_credentials_that_change_hands_or_go_meanwhile(
+    app, admin, make, organization, other_organization
+):
+    """However the requests follow each other."""
+    headers = {"Authorization": f"Bearer {admin.token}"}
+    devices = [admin.make_device(organization, f"d{n}", f"02:00:00:00:00:0{n}") for n in range(4)]
+    lost, moved = make("lost"), make("moved")
+
+    def request(wanted):
+        method, path, body = wanted
+        url = f"/api/v1/controller/{path}"
+        # WebTest's own object remembers cookies and is not for several threads.
+        return getattr(TestApp(app.app), method)(url, body, headers=headers, status="*").status_int
+
+    wanted = [("post_json", f"device/{each['id']}/connection/", {"credentials": lost["id"]}) for each in devices]
+    wanted.insert(2, ("delete_json", f"credential/{lost['id']}/", {}))
+    wanted += [("post_json", f"device/{each['id']}/connection/", {"credentials": moved["id"]}) for each in devices]
+    wanted.insert(6, ("patch_json", f"credential/{moved['id']}/", {"organization": other_organization}))
+    with ThreadPoolExecutor(5) as threads:
+        assert set(threads.map(request, wanted)) <= {200, 201, 204, 400, 503}
+    has_moved = admin.get(f"credential/{moved['id']}/")["organization"] == other_organization
+    found = [each["credentials"] for device in devices for each in connections(admin, device)]
+    assert not (has_moved and moved["id"] in found)

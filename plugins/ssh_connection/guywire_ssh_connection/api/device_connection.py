@@ -113,7 +113,10 @@ class ConnectionResource(Resource):
             setattr(row, "credentials_id" if name == "credentials" else name, value)
         row.modified = self.now
         with self.session.no_autoflush:
-            credentials = self.session.get_one(Credentials, row.credentials_id)
+            # Locked: they may not be given to another organization, nor go, before this is committed.
+            credentials = self.session.get(Credentials, row.credentials_id, with_for_update={"read": True})
+            if credentials is None:
+                raise Invalid({"credentials": [f'Invalid pk "{row.credentials_id}" - object does not exist.']})
             if credentials.organization_id not in (None, self.device.organization_id):
                 raise Invalid({"credentials": [OTHER_ORGANIZATION]})
             row.update_strategy = row.update_strategy or self._inferred_strategy()
