@@ -328,6 +328,11 @@ def test_jobs_are_shown_given_up_and_tried_again(ini: Path, monkeypatch: pytest.
 
     monkeypatch.setattr("guywire.cli.jobs.time.sleep", interrupt)
     assert "Watched" in run("jobs", "list", ini, "--watch")
+    # Where there is no room, the ids are still whole.
+    monkeypatch.setattr("guywire.cli.jobs._WIDE", 1000)
+    narrow = run("jobs", "list", ini)
+    assert narrow.index("running 3/9") < narrow.index("succeeded 5/10")
+    assert id in narrow
 
 
 def test_celery_is_asked_for_only_when_it_is_wanted(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 
 import click
 import sqlalchemy as sa
@@ -25,6 +25,8 @@ from guywire.services.jobs import care
 from guywire.services.jobs.progress import estimated_end, rate_of
 
 _PAUSE = 1.0
+_WIDE = 140
+"""Columns of a terminal in which a job has room in one line."""
 
 
 @click.group()
@@ -52,16 +54,16 @@ def list_jobs(ini: Ini, state: str | None, name: str | None, organization: str |
         if not console.is_terminal:
             console = Console(width=200)  # for grep: nothing is cut off
         if not watch:
-            console.print(_table(_read(runtime, wanted)))
+            console.print(_table(_read(runtime, wanted), console.width))
             return
         try:
             with Live(console=console, auto_refresh=False, transient=True) as live:
                 while True:
                     rows = _read(runtime, wanted)
-                    live.update(Group(_bars(rows), _table(rows)), refresh=True)
+                    live.update(Group(_bars(rows), _table(rows, console.width)), refresh=True)
                     time.sleep(_PAUSE)
         except KeyboardInterrupt:
-            console.print(_table(_read(runtime, wanted)))
+            console.print(_table(_read(runtime, wanted), console.width))
 
 
 @jobs.command()
@@ -106,7 +108,9 @@ def _wanted(runtime: Runtime, state: str | None, name: str | None, organization:
         if id is None:
             raise click.ClickException(f"there is no organization {organization!r}")
         query = query.where(JobRecord.organization_id == id)
-    return query.order_by(JobRecord.created.desc(), JobRecord.number.desc())
+    # What people want to see first, even if thousands of small ones came after it.
+    is_watched = sa.and_(JobRecord.state == RUNNING, JobRecord.total.is_not(None))
+    return query.order_by(sa.case((is_watched, 0), else_=1), JobRecord.created.desc(), JobRecord.number.desc())
 
 
 def _read(runtime: Runtime, wanted: sa.Select[JobRecord]) -> list[JobRecord]:
@@ -114,21 +118,29 @@ def _read(runtime: Runtime, wanted: sa.Select[JobRecord]) -> list[JobRecord]:
         return list(session.scalars(wanted))
 
 
-def _table(rows: list[JobRecord]) -> Table:
+def _table(rows: list[JobRecord], width: int) -> Table:
+    """One line for each job; two where the id, which other commands need, would be cut off."""
+    if width < _WIDE:
+        table = Table("job", "state", "created", "error", box=None, pad_edge=False)
+        for job in rows:
+            done, rate, end = _progress(job)
+            state = f"{_state(job)} {done}".rstrip()
+            until = f"until {end}" if end else ""
+            table.add_row(
+                f"{job.label}\n{job.id}", f"{state}\n{rate} {until}".rstrip(), _moment(job.created), job.error
+            )
+        return table
     table = Table("id", "job", "state", "done", "rate", "estimate", "created", "error", box=None, pad_edge=False)
     for job in rows:
-        rate = rate_of(job)
-        table.add_row(
-            str(job.id),
-            job.label,
-            _state(job),
-            "" if job.total is None else f"{job.done}/{job.total}",
-            "" if rate is None else f"{rate:g}/s",
-            _moment(estimated_end(job)),
-            _moment(job.created),
-            job.error,
-        )
+        table.add_row(str(job.id), job.label, _state(job), *_progress(job), _moment(job.created), job.error)
     return table
+
+
+def _progress(job: JobRecord) -> tuple[str, str, str]:
+    """How much is done, how fast, and when it will be all."""
+    rate = rate_of(job)
+    done = "" if job.total is None else f"{job.done}/{job.total}"
+    return done, "" if rate is None else f"{rate:.4g}/s", _moment(estimated_end(job))
 
 
 def _bars(rows: list[JobRecord]) -> Progress:
@@ -147,4 +159,7 @@ def _state(job: JobRecord) -> str:
 
 
 def _moment(moment: datetime | None) -> str:
-    return "" if moment is None else f"{moment:%Y-%m-%d %H:%M:%S}"
+    """In UTC, as in the API; a full date only where it is not today's."""
+    if moment is None:
+        return ""
+    return f"{moment:%H:%M:%S}" if moment.date() == datetime.now(UTC).date() else f"{moment:%Y-%m-%d %H:%M:%S}"
