@@ -8,7 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from typing import Any
 
 from guywire import hookimpl
@@ -66,23 +66,21 @@ class Devices:
         return gate
 
     def _serve(self, stream: socket.socket) -> None:
-        with stream, stream.makefile("rw", encoding="utf-8") as file:
+        # Whoever is at the other end may be killed at any moment.
+        with suppress(OSError, ValueError), stream, stream.makefile("rw", encoding="utf-8") as file:
+            device = json.loads(file.readline())
+            with self._guard:
+                gate = self._gates.pop(device, None)
+                self.visits[device] += 1
             try:
-                device = json.loads(file.readline())
-                with self._guard:
-                    gate = self._gates.pop(device, None)
-                    self.visits[device] += 1
                 if gate is not None:
                     gate.wait(60)
                 _say(file, "welcome")
-                while line := file.readline():
-                    if not self._obey(device, json.loads(line), file):
-                        break
-            except (OSError, ValueError):
-                # He was killed.
-                pass
-        with self._guard:
-            self.visits[device] -= 1
+                while (line := file.readline()) and self._obey(device, json.loads(line), file):
+                    pass
+            finally:
+                with self._guard:
+                    self.visits[device] -= 1
 
     def _obey(self, device: str, line: str, file: Any) -> bool:
         with self._guard:
@@ -136,8 +134,8 @@ class Wire:
         return ExecutionResult(0, answer)
 
     def close(self) -> None:
-        self._file.close()
-        self._stream.close()
+        with closing(self._stream), suppress(OSError):
+            self._file.close()
 
 
 class WireConnector:
