@@ -130,6 +130,22 @@ def test_a_device_that_is_taken_out_of_service_hears_that_and_nothing_after_it(a
     assert host.connects == 1
 
 
+def test_devices_of_a_disabled_organization_are_left_alone_until_it_is_enabled(admin, organization, connect, work):
+    device, host = connect()
+    work()
+    admin.patch(f"/api/v1/users/organization/{organization}/", {"is_active": False})
+    edit(admin, device, "Europe/Rome")
+    commands = f"device/{device['id']}/command/"
+    command = admin.post(commands, {"type": "custom", "input": {"command": "uptime"}})
+    work(61)
+    assert host.connects == 0
+    failed = admin.get(f"{commands}{command['id']}/")
+    assert (failed["status"], failed["output"]) == ("failed", "The organization of the device is disabled.")
+    admin.patch(f"/api/v1/users/organization/{organization}/", {"is_active": True})
+    work(61)
+    assert host.told == ["nudge"]
+
+
 def test_a_device_that_is_away_is_tried_again_later_and_later(admin, connect, work, witness):
     device, host = connect()
     host.is_reachable = False

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from guywire.db import reading, writing
 from guywire.events import IsWorkingChanged
 from guywire.interfaces import ConnectionFailed, ConnectionLimits, DeviceSession, HostKeyChanged
-from guywire.models import Config, ConfigState, Device
+from guywire.models import Config, ConfigState, Device, Organization
 from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services.status import DEACTIVATED
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 NO_ADDRESS = "No valid IP addresses to initiate connections found"
 NO_CONNECTION = "The device has no connection that could be used."
 DEVICE_DEACTIVATED = "Device is deactivated."
+ORGANIZATION_DISABLED = "The organization of the device is disabled."
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,16 +176,22 @@ def limits_of(settings: Settings) -> ConnectionLimits:
 def addresses_of(session: Session, settings: Settings, device_id: uuid.UUID) -> list[str]:
     """Where a device may be reached, in the order in which it is tried.
 
-    Raises ConnectionFailed for a device that is out of service. One that is on its way there is still told about it.
+    Raises ConnectionFailed for a device that is out of service, or whose organization is. One that is on its way there
+    is still told about it.
     """
     row = session.execute(
-        sa.select(Device.management_ip, Device.last_ip, Device.is_deactivated, ConfigState.lifecycle)
+        sa.select(
+            Device.management_ip, Device.last_ip, Device.is_deactivated, Organization.is_active, ConfigState.lifecycle
+        )
+        .join(Organization, Organization.id == Device.organization_id)
         .outerjoin(Config, Config.device_id == Device.id)
         .outerjoin(ConfigState, ConfigState.config_id == Config.id)
         .where(Device.id == device_id)
     ).first()
     if row is None:
         raise ConnectionFailed("The device is gone.")
+    if not row.is_active:
+        raise ConnectionFailed(ORGANIZATION_DISABLED)
     if row.is_deactivated and row.lifecycle in (None, DEACTIVATED):
         raise ConnectionFailed(DEVICE_DEACTIVATED)
     wanted = [row.management_ip] if settings.management_ip_only else [row.management_ip, row.last_ip]

@@ -19,7 +19,7 @@ from guywire.db import reading, writing
 from guywire.events import ConfigModified, ConfigStatusChanged, Event
 from guywire.interfaces import ConnectionFailed, Connector, Job
 from guywire.jobs import JobQueue, Priority
-from guywire.models import ConfigState
+from guywire.models import ConfigState, Device, Organization
 from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services.status import DEACTIVATING, MODIFIED
@@ -113,6 +113,9 @@ def _due(connectors: Collection[Connector]) -> Any:
     return (
         sa.select(DeviceVisit.device_id, ConfigState.generation)
         .join(ConfigState, ConfigState.device_id == DeviceVisit.device_id)
+        .join(Device, Device.id == DeviceVisit.device_id)
+        .join(Organization, Organization.id == Device.organization_id)
+        .where(Organization.is_active)
         .where(ConfigState.status.in_((MODIFIED, DEACTIVATING)))
         .where(ConfigState.generation != DeviceVisit.pushed_generation)
         # What is stale as well counts too: rendering it may give the same bytes, and then nobody would ask again.
