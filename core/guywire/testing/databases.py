@@ -113,6 +113,12 @@ def _server() -> Any:
     return server
 
 
+def stop_server() -> None:
+    """Stop the PostgreSQL server, if one was started here. To be called once, when nobody needs it any more."""
+    if _server.cache_info().currsize:
+        _server().cleanup()
+
+
 def _postgresql_url(name: str) -> str:
     uri: str = os.environ.get("GUYWIRE_TEST_POSTGRESQL_URL") or _server().get_uri()
     base, _, rest = uri.removeprefix("postgresql://").partition("/")

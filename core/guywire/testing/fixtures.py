@@ -20,7 +20,7 @@ from guywire.services.accounts import create_organization, create_user, token_of
 from guywire.services.jobs import Worker
 from guywire.settings import Settings
 from guywire.testing.clients import Client, Router
-from guywire.testing.databases import KINDS, data_dir, fresh_database
+from guywire.testing.databases import KINDS, data_dir, fresh_database, stop_server
 from guywire.testing.time import ManualClock
 
 
@@ -139,3 +139,9 @@ def anonymous(app: TestApp) -> Client:
 def router(app: TestApp) -> Callable[[Any], Router]:
     """The agent of a device, given the device's JSON."""
     return lambda device: Router(app, device["id"], device["key"])
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    """Stop the database server now: pytest-xdist kills processes that take their time to end."""
+    stop_server()
