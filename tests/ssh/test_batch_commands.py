@@ -140,6 +140,18 @@ def test_nobody_is_reached_by_mistake(story, operator, organization, other_organ
     assert story.start(status=400, devices=[each["id"] for each in story.devices]) == {"devices": [gone]}
 
 
+def test_a_device_that_moves_while_a_batch_is_made_is_left_out_of_it(story, other_organization, runtime):
+    story.make(2)
+    batch = story.start()
+    # As if the move had been committed just before the batch, which had read where the devices are by then.
+    moved = sa.update(Device).where(Device.id == UUID(story.devices[0]["id"]))
+    with writing(runtime.session_factory) as session:
+        session.execute(moved.values(organization_id=UUID(other_organization)))
+    story.work()
+    assert story.told() == [0, 1]
+    assert story.of(batch)["progress"] == progress(total=2, success=1, not_run=1)
+
+
 def test_devices_have_their_turn_by_number_and_by_rate(story, clock, runtime):
     story.make(6)
     batch = story.start(parallel=2, rate=3)

@@ -15,7 +15,7 @@ from guywire.models import ConfigState, Device
 from guywire.runtime import Runtime
 from guywire.services.status import await_polls
 
-from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Command
+from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Batch, Command
 from guywire_ssh_connection.services import commands
 from guywire_ssh_connection.services.command_input import MASK, secrets_of
 from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
@@ -49,10 +49,13 @@ def run_next(runtime: Runtime, lease: Lease, open: Opener) -> bool:
         command = session.scalars(query.order_by(Command.number).limit(1)).first()
         if command is None:
             return False
-        is_deactivated = session.scalar(sa.select(Device.is_deactivated).where(Device.id == device_id))
+        facts = sa.select(Device.is_deactivated, _is_of_batch()).join(Command, Command.device_id == Device.id)
+        is_deactivated, is_of_batch = session.execute(facts.where(Command.number == command.number)).one()
     type = runtime.registry.command_types.get(command.type)
     if is_deactivated:
         _give_up(runtime, lease, command, DEVICE_DEACTIVATED)
+    elif not is_of_batch:
+        _give_up(runtime, lease, command, commands.MOVED)
     elif type is None:
         _give_up(runtime, lease, command, f'No plugin knows commands of the type "{command.type}" any more.')
     else:
@@ -83,7 +86,7 @@ def _claim(runtime: Runtime, lease: Lease, command: Command, connection_id: uuid
 
     The lease is held in the same transaction, so none of two who think that they have the device is in doubt.
     """
-    is_active = sa.exists().where(Device.id == Command.device_id, ~Device.is_deactivated)
+    is_active = sa.exists().where(Device.id == Command.device_id, ~Device.is_deactivated, _is_of_batch())
     now = runtime.clock()
     with writing(runtime.session_factory) as session:
         lease.hold(session)
@@ -95,6 +98,15 @@ def _claim(runtime: Runtime, lease: Lease, command: Command, connection_id: uuid
             .execution_options(synchronize_session=False)
         )
         return claimed.first() is not None
+
+
+def _is_of_batch() -> Any:
+    """SQL: the command is of no batch, or of one of the device's organization.
+
+    A device may move at the very moment when a batch is made, and then nobody hears of it who knows of the command.
+    """
+    organization_id = sa.select(Batch.organization_id).where(Batch.id == Command.batch_id).correlate(Command)
+    return sa.or_(Command.batch_id.is_(None), Device.organization_id == organization_id.scalar_subquery())
 
 
 def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceSession) -> tuple[str, str]:
