@@ -127,9 +127,11 @@ def test_an_old_server_knows_only_the_old_signatures_of_rsa(somebody: Account, f
 
 def test_a_device_that_goes_away_in_the_middle(somebody: Account, folder: Path) -> None:
     with openssh(folder) as (_, port), connect(somebody.params("ed25519", port)) as session:
-        # The process of the session, not the one that listens.
-        result = session.execute("echo begun; kill -KILL $PPID; sleep 20")
-        assert (result.exit_status, result.output, session.is_open) == (None, "begun\n", False)
+        # The process of the session, not the one that listens, and not before it has passed on what was printed.
+        result = session.execute(
+            "echo $PPID; sleep 20", on_output=lambda process: os.kill(int(process), signal.SIGKILL)
+        )
+        assert (result.exit_status, result.output.strip().isdigit(), session.is_open) == (None, True, False)
         with pytest.raises(ConnectionFailed):
             session.execute("true")
 

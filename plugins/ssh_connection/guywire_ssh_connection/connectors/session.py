@@ -135,10 +135,11 @@ class _Output:
             if ended is None and channel.exit_status_ready():
                 ended = now
             until = deadline if ended is None else min(deadline, ended + _GRACE)
-            has_news = self._take(channel)
-            if has_news:
+            # Asked before the output is taken: what came just before the end is in the buffer by then.
+            is_over = channel.closed or (channel.eof_received and ended is not None) or now >= until
+            if self._take(channel):
                 continue
-            if channel.closed or (channel.eof_received and ended is not None) or now >= until:
+            if is_over:
                 break
             poll.poll(max(1.0, min(until - now, 0.25) * 1000))
         self._add(b"", is_error=False, final=True)
