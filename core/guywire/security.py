@@ -143,6 +143,14 @@ def visible_to(identity: Identity, organization_column: Any, *, shared: bool) ->
     return own
 
 
+def visible_rows(identity: Identity, model: Any) -> Any:
+    """SQL: the rows of ``model`` that a user may refer to. Those of models without organization are everybody's."""
+    if model is Organization:
+        return visible_to(identity, model.id, shared=False)
+    column = getattr(model, "organization_id", None)
+    return sa.true() if column is None else visible_to(identity, column, shared=bool(column.nullable))
+
+
 STOCK_GROUPS = ("Operator", "Administrator")
 
 

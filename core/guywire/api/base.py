@@ -22,10 +22,9 @@ from guywire.api.schema import REQUIRED, Schema, validate
 from guywire.api.service import APIService
 from guywire.api.shown import PageReader, Shown, body_of
 from guywire.errors import Invalid, NotFound
-from guywire.models import Organization
 from guywire.registry import Registry
 from guywire.runtime import Runtime
-from guywire.security import Identity, require, require_for_object, visible_to
+from guywire.security import Identity, require, require_for_object, visible_rows, visible_to
 
 UUID_PATTERN = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
@@ -229,14 +228,6 @@ class Resource:
     def _existing(self, model: Any, ids: Iterable[Any]) -> set[Any]:
         query = sa.select(model.id).where(model.id.in_(list(ids)), visible_rows(self.identity, model))
         return set(self.session.scalars(query))
-
-
-def visible_rows(identity: Identity, model: Any) -> Any:
-    """SQL: the rows of ``model`` that a user may refer to. Those of models without organization are everybody's."""
-    if model is Organization:
-        return visible_to(identity, model.id, shared=False)
-    column = getattr(model, "organization_id", None)
-    return sa.true() if column is None else visible_to(identity, column, shared=bool(column.nullable))
 
 
 ResourceType = TypeVar("ResourceType", bound=type[Resource])

@@ -13,7 +13,6 @@ import orjson
 import sqlalchemy as sa
 from sqlalchemy.orm import Session, joinedload
 
-from guywire.api.base import visible_rows
 from guywire.api.body import parse_json
 from guywire.api.device_body import DeviceBody, NewDeviceBody
 from guywire.api.field import Validation
@@ -23,7 +22,7 @@ from guywire.db import announce_writes, is_conflict, writing
 from guywire.errors import MODEL, FieldErrors, Invalid, ParseError, PermissionDenied
 from guywire.models import Config, Device
 from guywire.runtime import Runtime
-from guywire.security import Identity, visible_to
+from guywire.security import Identity, visible_rows, visible_to
 from guywire.services import device_edits
 from guywire.services.device_csv import Row
 from guywire.services.templates import assigned_templates

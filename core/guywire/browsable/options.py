@@ -12,12 +12,12 @@ from pydantic_core import PydanticCustomError
 from pyramid.request import Request
 from sqlalchemy.orm import Session
 
-from guywire.api.base import Resource, visible_rows
+from guywire.api.base import Resource
 from guywire.api.fields import primary_key
 from guywire.browsable.sitemap import sitemap_of
 from guywire.errors import APIError
 from guywire.models import Organization, User
-from guywire.security import Identity
+from guywire.security import Identity, visible_rows
 
 LIMIT = 200
 """More are not offered: nobody finds anything in a longer list."""
