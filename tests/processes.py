@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import random
 import shutil
 import signal
 import socket
@@ -12,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ class Instance:
     def answers(self) -> bool:
         try:
             response = requests.get(f"http://127.0.0.1:{self.port}/api/v1/controller/device/", timeout=5)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return False
         return response.status_code == 401
 
@@ -107,10 +108,27 @@ def _installed_once() -> Path:
     return folder
 
 
+def _ports() -> Iterator[int]:
+    """Ports below those that the kernel hands out, which somebody else might be given before we listen.
+
+    Each process of a parallel run has some of its own.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    mine = range(20000 + worker % 10 * 1000, 21000 + worker % 10 * 1000)
+    while True:
+        yield from random.sample(mine, len(mine))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of this host on which nobody listens."""
+    for port in _PORTS:
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError
 
 
 def processes() -> dict[int, tuple[int, str]]:

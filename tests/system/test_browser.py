@@ -12,6 +12,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from processes import ROOT, TOKEN, eventually, installed
 
 pytestmark = pytest.mark.system
+expect.set_options(timeout=30_000)
 
 SCREENSHOTS = ROOT / "var/screenshots"
 OPTIONS = [
@@ -181,11 +182,13 @@ def test_pages_fit_and_are_kept_as_pictures(browser: Browser, address: str) -> N
     picture("list")
     if page.locator("tbody a").count():
         page.locator("tbody a").first.click()
+        page.wait_for_url(re.compile(f"{DEVICES}[0-9a-f-]+/"))
         picture("detail")
     page.goto(TEMPLATES)
     page.locator("#form").get_by_label("Config").fill("{}")
     page.locator("#form").get_by_label("Name").fill("empty")
     page.get_by_role("button", name="Create").click()
+    expect(page.locator(".bad")).to_have_count(1)
     picture("form")
     page.goto(f"{TEMPLATES}00000000-0000-4000-8000-000000000000/")
     picture("error")

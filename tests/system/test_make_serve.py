@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,10 +15,10 @@ from pathlib import Path
 
 import pytest
 import requests
+from processes import ROOT, free_port
 
 pytestmark = pytest.mark.system
 
-ROOT = Path(__file__).parent.parent.parent
 PATIENCE = 300
 
 
@@ -75,14 +74,12 @@ def make_serve(clone: Path, port: int) -> Iterator[Path]:
 def answers(port: int) -> bool:
     try:
         return requests.get(f"http://127.0.0.1:{port}/api/v1/controller/device/", timeout=10).status_code == 401
-    except requests.ConnectionError:
+    except (requests.ConnectionError, requests.Timeout):
         return False
 
 
 def test_a_fresh_clone_serves(clone: Path) -> None:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     with make_serve(clone, port) as printed:
         text = printed.read_text()
         [password] = re.findall(r"^  password +(\S+)$", text, re.MULTILINE)

@@ -10,9 +10,8 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -21,27 +20,9 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from processes import FIXTURE, ROOT, SECRET, TOKEN, eventually, free_port
 
 pytestmark = pytest.mark.system
-
-ROOT = Path(__file__).parent.parent.parent
-FIXTURE = ROOT / "tests/contract/fixture.json"
-TOKEN = "1111bbbbccccddddeeeeffff0000111122223333"
-SECRET = "SharedSecretOrg1234567890abcdef0"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def eventually(condition: Callable[[], bool], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.1)
 
 
 def listens(port: int) -> bool:
@@ -77,7 +58,7 @@ def guywire_port(folder: Path) -> Iterator[int]:
     log = folder / "guywire.log"
     with log.open("wb") as stream:
         server = subprocess.Popen([*command, "serve", ini], env=environ, stdout=stream, stderr=stream)
-    eventually(lambda: listens(port), log)
+    eventually(lambda: listens(port), "somebody listens", 60)
     yield port
     server.terminate()
     assert server.wait(30) == 0
@@ -130,7 +111,7 @@ def nginx_port(folder: Path, guywire_port: int) -> Iterator[int]:
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert nginx, "tests/system/install-packages installs it"
     process = subprocess.Popen([nginx, "-c", str(configuration), "-e", str(log)])
-    eventually(lambda: listens(port), log)
+    eventually(lambda: listens(port), "somebody listens", 60)
     yield port
     process.send_signal(signal.SIGQUIT)
     process.wait(30)
