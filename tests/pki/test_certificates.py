@@ -97,6 +97,14 @@ def test_bad_input_is_named_and_makes_nothing(admin, organization, ca):
     assert admin.get("ca/")["count"] == 1
 
 
+def test_what_has_no_other_name_has_its_name_as_subject(admin, organization):
+    made = admin.post("ca/", {"name": "é" * 40, "organization": organization, "key_length": "256"})
+    leaf = admin.post("cert/", {"name": "leaf", "ca": made["id"], "organization": organization, "key_length": "256"})
+    assert (made["common_name"], leaf["common_name"]) == ("", "")
+    assert loaded(leaf).issuer.rfc4514_string() == f"CN={'é' * 32}"
+    assert loaded(leaf).subject.rfc4514_string() == "CN=leaf"
+
+
 def test_keys_are_sealed_in_the_database_and_passphrases_are_not_shown(admin, runtime, organization):
     made = admin.post(
         "ca/",

@@ -64,6 +64,21 @@ def test_without_organization_it_is_the_only_one_of_the_user_or_shared(
     assert "organization" in Client(app, many).post("ca/", body("mine", pem), status=400)
 
 
+def test_the_chain_up_to_the_root_comes_along(admin, organization):
+    root, middle = elsewhere.certificate("root"), elsewhere.certificate("middle", "root", ca=True)
+    stranger = elsewhere.certificate("middle", "root", ca=True, signed_by="impostor")
+    for wrong in (stranger + root, middle + stranger):
+        assert list(admin.post("ca/", body("middle", wrong, organization=organization), status=400)) == ["certificate"]
+    made = admin.post("ca/", body("middle", middle + root, organization=organization))
+    assert made["certificate"].strip() == (middle + root).strip()
+    leaf = admin.post("cert/", {"name": "leaf", "ca": made["id"], "organization": organization, "key_length": "256"})
+    issuer = x509.load_pem_x509_certificate(middle.encode())
+    x509.load_pem_x509_certificate(leaf["certificate"].encode()).verify_directly_issued_by(issuer)
+    # It would become another CA, which nobody trusts.
+    assert list(admin.post(f"ca/{made['id']}/renew/", status=400)) == ["__all__"]
+    assert admin.get(f"ca/{made['id']}/")["certificate"] == made["certificate"]
+
+
 def _join(runtime, username, organization):
     with writing(runtime.session_factory) as session:
         user = session.scalars(sa.select(User).where(User.username == username)).one()

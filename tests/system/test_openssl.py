@@ -88,3 +88,15 @@ def test_a_key_with_a_passphrase_and_custom_extensions_are_read(admin: Any, orga
         assert "SSL Client, SSL Server" in text
         assert "hello" in text
         run(tmp_path, "certtool", "--certificate-info", "--infile", "ca.pem")
+
+
+def test_an_old_ca_that_openssl_made_comes_in_and_is_renewed_without_sha1(
+    admin: Any, organization: str, tmp_path: Path
+) -> None:
+    new = ("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-sha1", "-subj", "/CN=Old", "-days", "9")
+    run(tmp_path, *new, "-keyout", "ca.key", "-out", "ca.pem")
+    parts = {"certificate": (tmp_path / "ca.pem").read_text(), "private_key": (tmp_path / "ca.key").read_text()}
+    made = admin.post("ca/", {"name": "old", "organization": organization, **parts})
+    assert made["digest"] == "sha1"
+    (tmp_path / "new.pem").write_text(admin.post(f"ca/{made['id']}/renew/", status=200)["certificate"])
+    assert "sha256" in run(tmp_path, "openssl", "x509", "-in", "new.pem", "-noout", "-text")

@@ -82,6 +82,7 @@ class CARenewal(CAResource):
     @override
     def prepare(self) -> list[tuple[Any, str]]:
         ca = self.row()
+        renewal.require_self_signed(ca)
         certificates = renewal.certificates_to_renew(self.session, ca.id)
         self.prepared = ca, certificates
         return renewal.needed([ca, *certificates])
@@ -106,7 +107,7 @@ renewing = APIService(
 )
 
 
-@renewing.post(operation=Operation(answer=CAResource, permission="add_ca", errors=(404,)))
+@renewing.post(operation=Operation(answer=CAResource, permission="add_ca", errors=(400, 404)))
 def renew_ca(request: Request) -> dict[str, Any]:
     """The CA with a new key, serial number and end. All its certificates are renewed too, but for the revoked ones."""
     return CARenewal(request).renew()

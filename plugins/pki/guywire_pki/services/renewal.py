@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from cryptography import x509
-from guywire.errors import Overtaken
+from guywire.errors import MODEL, Invalid, Overtaken
 from guywire.events import CARenewed, CertificatesRenewed
 from guywire.plugin import notify
 from sqlalchemy.orm import Session
@@ -55,6 +55,13 @@ def needed(rows: Iterable[CA | Cert]) -> list[tuple[Use, str]]:
 def certificates_to_renew(session: Session, ca_id: int) -> Sequence[Cert]:
     """The certificates that a renewal of their CA renews: what was revoked stays as it is."""
     return session.scalars(sa.select(Cert).where(_renewable(ca_id)).order_by(Cert.id)).all()
+
+
+def require_self_signed(ca: CA) -> None:
+    """Only a CA that signed itself can be renewed without another. Raises Invalid."""
+    certificate = x509.load_pem_x509_certificate(ca.certificate.encode())
+    if certificate.issuer != certificate.subject:
+        raise Invalid({MODEL: ["Another CA issued this one, and only that can renew it."]})
 
 
 def _renewable(ca_id: int) -> Any:

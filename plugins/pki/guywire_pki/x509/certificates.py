@@ -60,6 +60,7 @@ class Particulars(Protocol):
     It has the fields of ``names.SUBJECT_FIELDS`` too.
     """
 
+    name: Any
     digest: Any
     validity_start: Any
     validity_end: Any

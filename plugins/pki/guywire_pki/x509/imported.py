@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from guywire.errors import MODEL, Invalid
 
@@ -27,8 +29,11 @@ _MISSING = "The selected CA is missing BasicConstraints and cannot sign."
 
 
 def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> dict[str, Any]:
-    """The fields that a certificate gives which is valid now, and belongs to the key. Raises Invalid."""
-    certificate = load_certificate(certificate_pem)
+    """The fields that a certificate gives which is valid now, and belongs to the key. Raises Invalid.
+
+    The certificates of its issuers may follow it, each after the one that it issued; they are kept with it.
+    """
+    certificate, *issuers = _load(certificate_pem)
     # What OpenSSL writes around it (parameters of the curve, the key in words) is nobody's business.
     block = _KEY.search(key_pem.replace("\r\n", "\n"))
     key_pem = block[0] if block else ""
@@ -47,6 +52,7 @@ def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> 
         raise Invalid({"certificate": [_INVALID]}) from None
     if not belongs:
         raise Invalid({"private_key": ["The private key does not belong to the certificate."]})
+    _check_chain([certificate, *issuers])
     if digest is None or digest.name not in DIGESTS:
         raise Invalid({"certificate": ["The certificate is signed in a way that is not supported."]})
     if not 0 < certificate.serial_number < 2**160:
@@ -61,7 +67,7 @@ def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> 
         "validity_start": certificate.not_valid_before_utc,
         "validity_end": certificate.not_valid_after_utc,
         "serial_number": str(certificate.serial_number),
-        "certificate": certificate.public_bytes(Encoding.PEM).decode().strip(),
+        "certificate": "".join(each.public_bytes(Encoding.PEM).decode() for each in (certificate, *issuers)).strip(),
         "private_key": key_pem,
         "passphrase": passphrase if "ENCRYPTED" in key_pem else "",
     }
@@ -69,13 +75,27 @@ def read(certificate_pem: str, key_pem: str, passphrase: str, now: datetime) -> 
 
 def load_certificate(pem: str) -> x509.Certificate:
     """The first certificate of a text. Raises Invalid."""
+    return _load(pem)[0]
+
+
+def _load(pem: str) -> list[x509.Certificate]:
     try:
-        certificate = x509.load_pem_x509_certificate(pem.encode())
-        # What else would only be noticed when it is used.
-        certificate.subject, certificate.issuer, certificate.extensions  # noqa: B018
+        certificates = x509.load_pem_x509_certificates(pem.encode())
+        for each in certificates:
+            # What else would only be noticed when it is used.
+            each.subject, each.issuer, each.extensions  # noqa: B018
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise Invalid({"certificate": [_INVALID]}) from None
-    return certificate
+    return certificates
+
+
+def _check_chain(certificates: list[x509.Certificate]) -> None:
+    """Whether each certificate was issued by the one that follows it: OpenVPN wants to see them up to the root."""
+    for each, issuer in pairwise(certificates):
+        try:
+            check_issued_by(each, issuer)
+        except Invalid:
+            raise Invalid({"certificate": ["What follows a certificate has to be the one of its issuer."]}) from None
 
 
 def check_authority(ca: x509.Certificate) -> None:
@@ -107,7 +127,16 @@ def _check_constraints(ca: x509.Certificate) -> None:
 
 
 def _check_signature(certificate: x509.Certificate, ca: x509.Certificate) -> None:
+    # By hand, because cryptography's own check knows no SHA-1, which old CAs have.
+    signature, content = certificate.signature, certificate.tbs_certificate_bytes
     try:
-        certificate.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        key = ca.public_key()
+        how, digest = certificate.signature_algorithm_parameters, certificate.signature_hash_algorithm
+        if isinstance(key, rsa.RSAPublicKey) and isinstance(how, (padding.PKCS1v15, padding.PSS)) and digest:
+            key.verify(signature, content, how, digest)
+        elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(how, ec.ECDSA):
+            key.verify(signature, content, how)
+        else:
+            raise InvalidSignature
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm):
         raise Invalid({MODEL: [_FAILED]}) from None

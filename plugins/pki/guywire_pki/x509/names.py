@@ -23,6 +23,7 @@ _ATTRIBUTES = {
 SUBJECT_FIELDS = tuple(_ATTRIBUTES)
 
 
+_LONGEST = 64
 _SUFFIX_LENGTH = 8
 _LONGEST_BEGINNING = 55
 
@@ -36,12 +37,20 @@ def with_suffix(common_name: str) -> str:
 def name_of(thing: Any) -> x509.Name:
     """The name that an object with the fields of the API has; empty fields are left out. Raises ValueError."""
     given = [(oid, getattr(thing, field)) for field, oid in _ATTRIBUTES.items()]
+    if not any(value for _, value in given):
+        # X.509 wants issuers to have a name (RFC 5280, 4.1.2.4), and OpenVPN refuses whoever has none.
+        given = [(NameOID.COMMON_NAME, _short(thing.name) or thing.serial_number)]
     for oid, value in given:
         if oid == NameOID.COUNTRY_NAME and value and not (value.isascii() and value.isalpha()):
             raise ValueError("country_code: two letters are wanted")
         if oid == NameOID.EMAIL_ADDRESS and not value.isascii():
             raise ValueError("email: in certificates it is ASCII")
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in given if value])
+
+
+def _short(name: str) -> str:
+    printable = "".join(character for character in name if character.isprintable())
+    return printable.encode()[:_LONGEST].decode(errors="ignore")
 
 
 def fields_of(certificate: x509.Certificate) -> dict[str, Any]:
