@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from guywire.api.body import FormData
+from guywire.errors import FieldErrors
 from guywire.registry import Registry
 
 
@@ -54,6 +55,11 @@ def context_of(info: ValidationInfo) -> Validation:
 def fail(*messages: str) -> PydanticCustomError:
     """The error of one field, to be raised: it may have several messages."""
     return PydanticCustomError("guywire", "{text}", {"text": " ".join(messages), "messages": list(messages)})
+
+
+def fail_below(errors: FieldErrors) -> PydanticCustomError:
+    """The errors of what is nested in one field, to be raised."""
+    return PydanticCustomError("guywire", "{text}", {"text": str(errors), "messages": errors})
 
 
 def is_form(data: Any) -> bool:

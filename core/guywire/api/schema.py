@@ -79,6 +79,7 @@ def _nested(annotation: Any) -> type[Schema] | None:
 
 def _by_field(error: ValidationError) -> FieldErrors:
     errors: FieldErrors = {}
+    message: list[str] | FieldErrors
     for each in error.errors(include_url=False):
         *parents, field = [str(step) for step in each["loc"]] or [NON_FIELD]
         if each["type"] in ("model_type", "model_attributes_type"):
@@ -93,13 +94,17 @@ def _by_field(error: ValidationError) -> FieldErrors:
         target = errors
         for parent in parents:
             target = target.setdefault(parent, {})
-        target.setdefault(field, []).extend(message)
+        if isinstance(message, dict):
+            target[field] = message
+        else:
+            target.setdefault(field, []).extend(message)
     return errors
 
 
-def _messages(error: Any) -> list[str]:
+def _messages(error: Any) -> list[str] | FieldErrors:
     if error["type"] == "missing":
         return [REQUIRED]
     if error["type"] == "guywire":
-        return list(error["ctx"]["messages"])
+        messages: list[str] | FieldErrors = error["ctx"]["messages"]
+        return messages
     return [BLANK if error["input"] == "" else error["msg"]]

@@ -12,7 +12,7 @@ from pydantic import ValidationInfo
 
 from guywire.api import fields
 from guywire.api.body import parse_json
-from guywire.api.field import Field, context_of, fail
+from guywire.api.field import Field, context_of, fail, fail_below
 from guywire.api.fields import NOT_JSON, NULL, matching
 from guywire.api.schema import Schema, validate
 from guywire.errors import Invalid, ParseError
@@ -61,7 +61,7 @@ def _memberships() -> Field:
         try:
             places = [validate(MembershipBody, each, context, partial=False) for each in entries]
         except Invalid as error:
-            raise Invalid({"organization_users": error.body}) from None
+            raise fail_below(error.body) from None
         given = {each["organization"]: each.get("is_admin", False) for each in places}
         return Memberships(given, is_whole=isinstance(value, list))
 

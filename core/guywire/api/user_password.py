@@ -58,7 +58,7 @@ class ChangePasswordBody(Schema):
 class ResetBody(Schema):
     """Who forgot a password."""
 
-    input: Annotated[str, fields.text(254, help="The e-mail address of the account.")]
+    input: Annotated[str, fields.text(254, help="The e-mail address or the user name of the account.")]
 
 
 class ConfirmBody(Schema):

@@ -133,17 +133,23 @@ def set_password_hash(user: User, password: str) -> None:
     user.password = hash_password(password)
 
 
+def named(name: str) -> Any:
+    """SELECT of the user whom a name or an e-mail address (in any case) means. Names come before addresses."""
+    is_name = User.username == name
+    return (
+        sa.select(User)
+        .where(sa.or_(is_name, sa.func.lower(User.email) == name.lower()))
+        .order_by(is_name.desc())
+        .limit(1)
+    )
+
+
 def user_by_credentials(session: Session, username: str, password: str, today: date) -> User | None:
     """The user with this name (or e-mail address, in any case) and password, if they may log in.
 
     It takes as long for an unknown name as for a wrong password.
     """
-    found = session.execute(
-        sa.select(User, may_log_in(today))
-        .where(sa.or_(User.username == username, sa.func.lower(User.email) == username.lower()))
-        .order_by((User.username == username).desc())
-        .limit(1)
-    ).first()
+    found = session.execute(named(username).add_columns(may_log_in(today))).first()
     if found is None:
         pretend_to_verify(password)
         return None

@@ -18,6 +18,7 @@ from guywire.models import User
 from guywire.runtime import Runtime
 from guywire.sealing import KeyRing
 from guywire.security import may_log_in
+from guywire.services.accounts import named
 from guywire.services.mail import deliver
 from guywire.settings import Settings
 
@@ -40,12 +41,10 @@ the old one.
 
 
 def mail_token(runtime: Runtime, email: str) -> None:
-    """The job: mail a token to the user with this address, if there is one who may log in."""
+    """The job: mail a token to the user with this address (or name), if there is one who may log in."""
     now = runtime.clock()
     with reading(runtime.session_factory) as session:
-        user = session.scalars(
-            sa.select(User).where(sa.func.lower(User.email) == email.lower(), may_log_in(now.date()))
-        ).first()
+        user = session.scalars(named(email).where(may_log_in(now.date()))).first()
     if user is None or user.email is None:
         return
     settings = runtime.settings

@@ -37,7 +37,7 @@ def has_power_over(session: Session, identity: Identity, user: User) -> bool:
     )
     if session.scalar(elsewhere.limit(1)) is not None:
         return False
-    return permissions_of(session, user.id) <= identity.permissions
+    return _has_all(identity, permissions_of(session, user.id))
 
 
 def may_give_groups(session: Session, identity: Identity, group_ids: Iterable[int]) -> bool:
@@ -47,13 +47,22 @@ def may_give_groups(session: Session, identity: Identity, group_ids: Iterable[in
         .join(GroupPermission, GroupPermission.permission_id == Permission.id)
         .where(GroupPermission.group_id.in_(list(group_ids)))
     )
-    return identity.is_superuser or set(session.scalars(given)) <= identity.permissions
+    return _has_all(identity, session.scalars(given))
 
 
 def may_give_permissions(session: Session, identity: Identity, permission_ids: Iterable[int]) -> bool:
     """Whether somebody has these permissions."""
     given = sa.select(Permission.codename).where(Permission.id.in_(list(permission_ids)))
-    return identity.is_superuser or set(session.scalars(given)) <= identity.permissions
+    return _has_all(identity, session.scalars(given))
+
+
+def _has_all(identity: Identity, permissions: Iterable[str]) -> bool:
+    """Whether somebody has these permissions. As everywhere, who may change things may look at them.
+
+    (Operators may view certificates, for instance, which administrators may change.)
+    """
+    seen = {each.replace("change_", "view_", 1) for each in identity.permissions if each.startswith("change_")}
+    return identity.is_superuser or identity.permissions | seen >= set(permissions)
 
 
 def groups_of(session: Session, ids: Iterable[int]) -> list[Group]:
