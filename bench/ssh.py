@@ -25,6 +25,7 @@ from guywire.runtime import Runtime
 from guywire_ssh_connection.connectors.ssh import Ssh
 from guywire_ssh_connection.models import Credentials, DeviceConnection, DeviceVisit
 from guywire_ssh_connection.services import visits
+from guywire_ssh_connection.settings import SSHSettings
 from guywire_ssh_connection.strategies import OpenWrt
 from harness import DATABASES, Instance, arguments, instance, print_table
 
@@ -74,7 +75,8 @@ def measure(served: Instance, size: int, port: int) -> None:
     visits.visit(runtime, str(ids[0]))
     before = used(runtime)
     begun, cpu = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(visits.AT_ONCE) as pool:
+    at_once = SSHSettings().parallel_visits
+    with ThreadPoolExecutor(at_once) as pool:
         list(pool.map(lambda id: visits.visit(runtime, str(id)), ids[1:]))
     took, cpu = time.perf_counter() - begun, time.process_time() - cpu
     threads, files = (now - then for now, then in zip(used(runtime), before, strict=True))
@@ -87,7 +89,7 @@ def measure(served: Instance, size: int, port: int) -> None:
         ["processor time of the worker for each", f"{cpu / (size - 1) * 1000:.0f} ms"],
         ["threads, file descriptors left over", f"{threads}, {files}"],
     ]
-    print_table(f"{size} SSH sessions, {visits.AT_ONCE} at once, {DATABASES[served.kind]}", ["", ""], rows)
+    print_table(f"{size} SSH sessions, {at_once} at once, {DATABASES[served.kind]}", ["", ""], rows)
 
 
 def main() -> None:

@@ -51,7 +51,8 @@ def connection_row(session: Session, owner: UUID) -> DeviceConnection:
 
 def command_row(session: Session, owner: UUID) -> Command:
     """A command of a device of its own."""
-    command = Command(id=uuid4(), device_id=device_row(session, owner).id, **_COMMAND, **DATES)
+    device = device_row(session, owner)
+    command = Command(id=uuid4(), device_id=device.id, organization_id=owner, **_COMMAND, **DATES)
     session.add(command)
     session.flush()
     return command

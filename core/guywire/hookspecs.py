@@ -80,8 +80,9 @@ def register_migrations() -> Sequence[MigrationSource]:  # type: ignore[empty-bo
 
 
 @hookspec
-def register_jobs() -> Sequence[Job]:  # type: ignore[empty-body]
-    """Kinds of background work that the worker runs. Two jobs with one name are an error."""
+def register_jobs(settings: Any) -> Sequence[Job]:  # type: ignore[empty-body]
+    """Kinds of background work that the worker runs. Two jobs with one name are an error. ``settings`` are a
+    ``guywire.settings.Settings``; a plugin that does not understand its own raises SettingInvalid."""
 
 
 @hookspec

@@ -16,6 +16,7 @@ from guywire import hookspecs
 from guywire.db import SessionFactory
 from guywire.events import Event
 from guywire.jobs import Gathered, JobQueue
+from guywire.settings import SettingInvalid
 
 log = logging.getLogger(__name__)
 
@@ -55,20 +56,21 @@ class PluginHost:
             named = (arguments[name] for name in implementation.argnames)
             yield implementation.plugin_name, partial(implementation.function, *named)
 
-    def collect(self, hook_name: str) -> list[tuple[str, Any]]:
+    def collect(self, hook_name: str, **arguments: Any) -> list[tuple[str, Any]]:
         """What each plugin contributes through a ``register_*`` hook: pairs of plugin name and thing.
 
-        The things of a mapping are its items.
+        The things of a mapping are its items. Raises PluginError; SettingInvalid where a plugin reads its settings.
         """
         contributions: list[tuple[str, Any]] = []
-        # pluggy calls the last registered plugin first; contributions read better in the order of loading.
-        for implementation in getattr(self.hook, hook_name).get_hookimpls():
+        for plugin, contribute in self.bound(hook_name, **arguments):
             try:
-                contributed = implementation.function() or ()
+                contributed = contribute() or ()
                 things = list(contributed.items() if isinstance(contributed, Mapping) else contributed)
+            except SettingInvalid:
+                raise
             except Exception as error:  # whatever a stranger's function raises
-                raise PluginError(f"plugin {implementation.plugin_name!r}: {hook_name}() failed: {error!r}") from error
-            contributions.extend((implementation.plugin_name, thing) for thing in things)
+                raise PluginError(f"plugin {plugin!r}: {hook_name}() failed: {error!r}") from error
+            contributions.extend((plugin, thing) for thing in things)
         return contributions
 
 

@@ -25,20 +25,21 @@ class Registry:
     """Backends, jobs, permissions, services and migrations of all loaded plugins.
 
     The settings are a service too, for VPN backends that require ``guywire.settings.Settings``. Raises PluginError
-    when two plugins register one id.
+    when two plugins register one id, SettingInvalid when a plugin does not understand what the settings say of it.
     """
 
     def __init__(self, host: PluginHost, settings: Settings | None = None) -> None:
         self.host = host
+        settings = settings or Settings()
         self.config_backends: dict[str, ConfigBackend] = _by(
             "id", "config backend", host.collect("register_config_backends")
         )
         self.backend_labels = {backend.id: backend.label for backend in self.config_backends.values()}
-        self.jobs: dict[str, Job] = _by("name", "job", host.collect("register_jobs"))
+        self.jobs: dict[str, Job] = _by("name", "job", host.collect("register_jobs", settings=settings))
         self.permissions: dict[str, PermissionSet] = _by(
             "resource", "permission resource", host.collect("register_permissions")
         )
-        self.services: dict[type, Any] = {Settings: settings or Settings()}
+        self.services: dict[type, Any] = {Settings: settings}
         self.services |= _services(host.collect("register_services"))
         self.vpn_backends: dict[str, VpnBackend] = self._vpn_backends()
         self.vpn_backend_labels = {backend.id: backend.label for backend in self.vpn_backends.values()}

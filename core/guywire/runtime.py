@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
 from typing import Any
 
 from sqlalchemy.engine import Engine
@@ -18,7 +19,7 @@ from guywire.services.jobs import DatabaseQueue
 from guywire.services.jobs.broker import Broker, BrokeredQueue
 from guywire.services.meta_data import MetaDataSchema
 from guywire.services.renderer import Renderer
-from guywire.settings import Settings
+from guywire.settings import SettingInvalid, Settings
 
 Clock = Callable[[], datetime]
 
@@ -61,6 +62,7 @@ def create_runtime(
     Raises PluginError, KeyRingMissing, SettingInvalid.
     """
     host = load_plugins(builtin, settings.plugins_blocked, plugins)
+    _check_names(settings, host)
     registry = Registry(host, settings)
     key_ring = load_key_ring(settings)
     engine = create_engine(settings)
@@ -86,3 +88,14 @@ def create_runtime(
         queue=queue,
         clock=clock,
     )
+
+
+def _check_names(settings: Settings, host: PluginHost) -> None:
+    """Whether the settings of plugins are of plugins that there are. Raises SettingInvalid."""
+    known = {*host.names(), *host.blocked}
+    for plugin in sorted(settings.of_plugins.keys() - known):
+        guess = get_close_matches(plugin, known, n=1)
+        raise SettingInvalid(
+            f"guywire.{plugin}.{next(iter(settings.of_plugins[plugin]))}: there is no plugin {plugin!r}"
+            + (f"; did you mean {guess[0]!r}?" if guess else "")
+        )

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from math import isfinite, nan
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from guywire.interfaces import JSONObject
@@ -67,19 +68,6 @@ class Settings:
     """A management address belongs to one device of all organizations, not one in each."""
     management_ip_only: bool = True
     """Devices are connected to at their management address only, not at the one that they last called from."""
-    ssh_connect_timeout: float = 5.0
-    ssh_banner_timeout: float = 60.0
-    ssh_auth_timeout: float = 2.0
-    ssh_command_timeout: float = 30.0
-    """Seconds that a device may take to accept a connection, to say what it is, to check a password or key, and to run
-    a command."""
-    ssh_output_limit: int = 1024 * 1024
-    """Bytes that are kept of what a command prints."""
-    command_retention: int = 0
-    """Seconds for which commands are kept after their end; 0: for ever."""
-    organization_commands: JSONObject = field(default_factory=lambda: {"__all__": "*"})
-    """Types of commands that organizations may use: a JSON object from an organization's id to a list of types, or to
-    ``"*"`` for all. What it says of one organization replaces what it says of ``__all__``."""
     job_runner: str = "worker"
     """Who runs background jobs: ``worker`` (``guywire worker``) or ``celery``."""
     celery_broker: str = ""
@@ -118,7 +106,7 @@ class Settings:
     log_level: str = "INFO"
     of_plugins: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     """What the ini says of plugins, as text: ``guywire.lamp.colour = red`` is ``{"lamp": {"colour": "red"}}``. Each
-    plugin reads its own, and refuses what it does not understand with SettingInvalid."""
+    plugin reads its own (see ``of_plugin``), and refuses what it does not understand with SettingInvalid."""
 
     @classmethod
     def from_mapping(cls, values: Mapping[str, str], environ: Mapping[str, str] | None = None) -> Settings:
@@ -129,8 +117,7 @@ class Settings:
         given: dict[str, Any] = {"of_plugins": of_plugins}
         for key, text in values.items():
             if key in known:
-                name = known[key].name
-                given[name] = _READERS.get(str(known[key].type), _text)(key, text)
+                given[known[key].name] = _read(key, text, known[key].type)
             elif key.startswith("guywire.") and "." not in key.removeprefix("guywire."):
                 guess = get_close_matches(key, known, n=1)
                 raise SettingInvalid(f"{key}: no such setting" + (f"; did you mean {guess[0]}?" if guess else ""))
@@ -148,7 +135,6 @@ class Settings:
             given["http_port"] = _integer("GUYWIRE_HTTP_PORT", port)
         settings = cls(**given)
         _check_common_name_format(settings.common_name_format)
-        _check_organization_commands(settings.organization_commands)
         if not _FOLDER.fullmatch(settings.cert_path):
             raise SettingInvalid(
                 f"guywire.cert_path: {settings.cert_path!r} is not an absolute path of plain characters"
@@ -162,12 +148,28 @@ class Settings:
         return settings
 
 
-def _check_organization_commands(allowed: JSONObject) -> None:
-    for organization, types in allowed.items():
-        if types != "*" and not (isinstance(types, list) and all(isinstance(each, str) for each in types)):
+T = TypeVar("T")
+
+
+def of_plugin(settings: Settings, plugin: str, kind: type[T]) -> T:
+    """What the ini says of a plugin, as ``kind``: a dataclass whose annotations are among those of ``Settings``, and
+    are texts (``from __future__ import annotations``). Raises SettingInvalid and names the key.
+    """
+    known = {each.name: each for each in fields(kind)}  # type: ignore[arg-type]
+    given: dict[str, Any] = {}
+    for name, text in settings.of_plugins.get(plugin, {}).items():
+        key = f"guywire.{plugin}.{name}"
+        if name not in known:
+            guess = get_close_matches(name, known, n=1)
             raise SettingInvalid(
-                f'guywire.organization_commands: {organization} has {types!r}, which is neither a list of types nor "*"'
+                f"{key}: no such setting" + (f"; did you mean guywire.{plugin}.{guess[0]}?" if guess else "")
             )
+        given[name] = _read(key, text, known[name].type)
+    return kind(**given)
+
+
+def _read(key: str, text: str, type: Any) -> Any:
+    return _READERS.get(str(type), _text)(key, text)
 
 
 def _check_job_runner(settings: Settings) -> None:
@@ -224,9 +226,12 @@ def _integer(key: str, text: str) -> int:
 
 def _number(key: str, text: str) -> float:
     try:
-        return float(text)
+        value = float(text)
     except ValueError:
-        raise SettingInvalid(f"{key}: {text!r} is not a number") from None
+        value = nan
+    if not isfinite(value):
+        raise SettingInvalid(f"{key}: {text!r} is not a number")
+    return value
 
 
 def _boolean(key: str, text: str) -> bool:

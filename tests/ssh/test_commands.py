@@ -1,5 +1,6 @@
 """Stories of commands: what operators ask of a device, what it says, and that it hears everything once."""
 
+import json
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -13,8 +14,9 @@ from guywire.testing.fixtures import make_user
 from guywire_ssh_connection.command_models import Command
 from guywire_ssh_connection.services import commands as command_service
 from guywire_ssh_connection.services import executing
-from guywire_ssh_connection.services.connecting import Opened
+from guywire_ssh_connection.services.connecting import Line, Opened
 from guywire_ssh_connection.services.lease import Lease, LeaseLost
+from guywire_ssh_connection.settings import SSHSettings
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from ssh_fleet import Wire
@@ -43,6 +45,11 @@ def host(fleet, runtime, device):
 def visit(fleet, runtime, device):
     """Do what waits at the device."""
     return lambda: fleet.visit(runtime, device["id"])
+
+
+def say(settings, **values):
+    """Have the ini say something of connections."""
+    settings.of_plugins["ssh_connection"] = {name: json.dumps(value) for name, value in values.items()}
 
 
 def custom(line):
@@ -152,6 +159,88 @@ def test_a_command_can_be_sent_over_a_certain_connection(
     assert wrong == {"connection": [f'Invalid pk "{foreign}" - object does not exist.']}
 
 
+def test_a_connection_that_is_taken_away_serves_no_longer(operator, admin, path, host, visit, fleet, runtime, device):
+    _, second = fleet.wire(runtime, device["id"])
+    connections = f"device/{device['id']}/connection/"
+    first = next(each["id"] for each in admin.get(connections)["results"] if each["id"] != second)
+    made = [operator.post(path, custom("one") | {"connection": first}), operator.post(path, custom("two"))]
+
+    def take_away(line, say):
+        if line == "one":
+            admin.delete(f"{connections}{first}/")
+        return 0
+
+    admin.patch(f"device/{device['id']}/", {"management_ip": next(iter(fleet.hosts))})
+    host.answer = take_away
+    visit()
+    assert (host.told, host.connects) == (["one", "two"], 2)
+    assert [operator.get(f"{path}{each['id']}/")["connection"] for each in made] == [None, second]
+
+
+def test_a_command_that_has_not_begun_outlives_whatever_happens_to_the_database(
+    operator, admin, path, host, visit, fleet, runtime, device, monkeypatch
+):
+    made = operator.post(path, custom("uptime"))
+    busy = sa.exc.OperationalError("SELECT 1", {}, Exception("away"))
+
+    def fail(*arguments):
+        raise busy
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Line, "_record", fail)
+        with pytest.raises(sa.exc.OperationalError):
+            visit()
+    assert operator.get(f"{path}{made['id']}/")["status"] == "in-progress"
+    # The connection goes just when the device has been reached.
+    [connection] = admin.get(f"device/{device['id']}/connection/")["results"]
+    claim = executing._claim
+
+    def take_away(*arguments):
+        admin.delete(f"device/{device['id']}/connection/{connection['id']}/")
+        return claim(*arguments)
+
+    monkeypatch.setattr(executing, "_claim", take_away)
+    visit()
+    shown = operator.get(f"{path}{made['id']}/")
+    assert (shown["status"], shown["connection"], host.told) == ("success", None, ["uptime"])
+
+
+def test_who_was_thought_dead_and_comes_back_tells_how_the_command_ended(operator, path, host, visit, clock):
+    made = operator.post(path, custom("uptime"))["id"]
+    said = []
+
+    def answer(line, say):
+        clock.advance(1000)
+        visit()
+        said.append(operator.get(f"{path}{made}/"))
+        say("up 3 days")
+        return 0
+
+    host.answer = answer
+    visit()
+    assert (said[0]["status"], said[0]["output"]) == ("failed", executing.UNKNOWN)
+    shown = operator.get(f"{path}{made}/")
+    assert (shown["status"], shown["output"], host.told) == ("success", "up 3 days\n", ["uptime"])
+
+
+def test_what_a_device_was_told_stays_with_the_organization_that_told_it(
+    app, runtime, admin, operator, path, host, visit, device, organization, other_organization
+):
+    made = operator.post(path, custom("cat secret"))
+    host.answer = lambda line, say: say("theirs") or 0
+    visit()
+    move = {"organization": other_organization}
+    admin.patch(f"device/{device['id']}/", move)
+    stranger = Client(app, make_user(runtime, "stranger", other_organization, "Administrator"))
+    assert stranger.get(path)["count"] == 0
+    for place in (f"{path}{made['id']}/", f"{path}{made['id']}/state/"):
+        stranger.get(place, 404)
+        operator.get(place, 404)
+    assert admin.get(f"{path}{made['id']}/")["output"] == "theirs\n"
+    admin.patch(f"device/{device['id']}/", {"organization": organization})
+    assert operator.get(f"{path}{made['id']}/")["output"] == "theirs\n"
+
+
 def test_passwords_are_read_by_nobody_but_the_device(operator, path, host, visit, runtime, caplog):
     body = {"type": "change_password", "input": {"password": PASSWORD, "confirm_password": PASSWORD}}
     wrong = operator.post(path, body | {"input": body["input"] | {"confirm_password": "another"}}, 400)
@@ -190,7 +279,7 @@ def test_passwords_are_read_by_nobody_but_the_device(operator, path, host, visit
 
 def test_output_can_be_watched_and_is_kept_up_to_a_limit(operator, path, host, visit, clock, runtime):
     made = operator.post(path, custom("flood"))["id"]
-    limit = runtime.settings.ssh_output_limit
+    limit = SSHSettings.of(runtime.settings).output_limit
     seen = []
 
     def watch(place):
@@ -234,9 +323,9 @@ def test_organizations_use_the_types_that_they_may(operator, admin, organization
     operator.post(path, {"type": "reboot", "input": None})
     assert admin.patch(own, {"types": None})["allowed"] == all_types
     operator.post(path, custom("ls"))
-    runtime.settings.organization_commands.update({"__all__": ["reboot"], str(uuid4()): "*"})
+    say(runtime.settings, organization_commands={"__all__": ["reboot"], str(uuid4()): "*"})
     operator.post(path, custom("ls"), 400)
-    runtime.settings.organization_commands[organization] = ["custom"]
+    say(runtime.settings, organization_commands={"__all__": ["reboot"], organization: ["custom"]})
     operator.post(path, custom("ls"))
     operator.post(path, {"type": "reboot", "input": None}, 400)
 
@@ -252,7 +341,7 @@ def test_nobody_commands_devices_of_others(runtime, app, path, host, other_organ
 
 
 def test_old_commands_go(operator, path, host, visit, clock, runtime):
-    object.__setattr__(runtime.settings, "command_retention", 3600)
+    say(runtime.settings, command_retention=3600)
     operator.post(path, custom("old"))
     visit()
     clock.advance(3000)

@@ -107,6 +107,9 @@ def test_secrets_are_for_those_who_may_change_them(admin, administrator, make, a
     params = body["params"] | {"username": "admin"}
     changed = admin.patch(f"credential/{own['id']}/", {"params": params})
     assert changed["params"] == {"username": "admin", "password": SECRET, "port": 22}
+    # Where there is no secret yet, none is meant by it.
+    there_is_none = {"params": ["password: ******** means that the secret stays as it is, and there is none."]}
+    assert make("copy", 400, params=params) == there_is_none
 
 
 def test_only_superusers_share_credentials(administrator, make, organization):

@@ -111,6 +111,10 @@ def test_a_device_may_have_parameters_of_its_own(admin, operator, fleet, runtime
     assert operator.put(path, own) == operator.get(path) == own
     assert operator.put(path, {"params": {"port": 2223, "password": "********"}})["params"]["port"] == 2223
     assert operator.get(path)["params"]["password"] == "an0ther-pass"
+    admin.put(path, {"params": {}})
+    assert operator.put(path, {"params": {"password": "********"}}, 400) == {
+        "params": ["password: ******** means that the secret stays as it is, and there is none."]
+    }
     for wrong in ({"key": "x" * 64}, {"port": "x"}, {"unknown": 1}):
         assert "s3cret-pass" not in str(operator.put(path, {"params": wrong}, 400)["params"])
     assert operator.put(path, {"params": 7}, 400) == {"params": ["the supplied value is not a JSON object"]}

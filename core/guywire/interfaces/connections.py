@@ -27,7 +27,7 @@ class HostKeyChanged(ConnectionFailed):
 
 @dataclass(frozen=True, slots=True)
 class ConnectionLimits:
-    """How long (seconds) and how much a connection may take, as the settings ``guywire.ssh_*`` say."""
+    """How long (seconds) and how much a connection may take, as the settings of who connects say."""
 
     connect: float = 5.0
     """for the TCP connection"""

@@ -10,14 +10,15 @@ from guywire.events import Event
 from guywire.interfaces import CommandType, Connector, Job, MigrationSource, PermissionSet, UpdateStrategy
 from guywire.jobs import JobQueue
 from guywire.models import Base
+from guywire.settings import Settings
 from pyramid.config import Configurator
 from sqlalchemy.orm import Session
 
-from guywire_ssh_connection import api, command_types, commanding, migrations, models
+from guywire_ssh_connection import api, command_types, commanding, contributions, migrations, models
 from guywire_ssh_connection.connectors.snmp import AirOsSnmp, OpenWrtSnmp
 from guywire_ssh_connection.connectors.ssh import Ssh
 from guywire_ssh_connection.services import pushing, spreading, visits
-from guywire_ssh_connection.services.command_input import check_types
+from guywire_ssh_connection.settings import SSHSettings
 from guywire_ssh_connection.strategies import OpenWisp1, OpenWrt
 
 __all__ = ["models"]
@@ -60,9 +61,9 @@ def register_command_types() -> Sequence[CommandType]:
 
 
 @hookimpl
-def register_jobs() -> list[Job]:
+def register_jobs(settings: Settings) -> list[Job]:
     """Visits to devices, and what makes them necessary."""
-    return [*visits.JOBS, *pushing.JOBS, *spreading.JOBS, *commanding.JOBS]
+    return [*visits.jobs(SSHSettings.of(settings).parallel_visits), *pushing.JOBS, *spreading.JOBS, *commanding.JOBS]
 
 
 @hookimpl
@@ -84,5 +85,5 @@ def after_commit(event: Event, jobs: JobQueue) -> None:
 @hookimpl
 def configure(config: Configurator) -> None:
     """The REST API."""
-    check_types(config.registry.runtime.registry)
+    contributions.check(config.registry.runtime.registry)
     config.scan(api)

@@ -38,6 +38,7 @@ class Command(Dated, Base):
     written before the device hears of it: what has started and whose worker is gone is never begun again. ``hold`` is
     for commands of a batch: what they wait for, or "".
 
+    ``organization_id`` is that of the device when the command was made: it stays whose it is when the device moves.
     ``label`` and ``input_text`` are what people read of type and input. Secrets are not in ``input``: all of it is
     sealed in ``secret`` until the command has ended. ``released`` says when it was its turn.
     """
@@ -60,6 +61,7 @@ class Command(Dated, Base):
     number: Mapped[int] = mapped_column(sa.BigInteger().with_variant(sa.Integer(), "sqlite"), primary_key=True)
     id: Mapped[uuid.UUID] = mapped_column(unique=True, default=uuid.uuid4)
     device_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"))
+    organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"), index=True)
     connection_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey("ssh_connection_device_connection.id", ondelete="SET NULL"), index=True
     )

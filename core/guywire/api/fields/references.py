@@ -36,9 +36,15 @@ def _uuid_key(value: Any) -> uuid.UUID:
         raise fail(f'Invalid pk "{value}" - object does not exist.')
     if not isinstance(value, str):
         raise fail("Incorrect type. Expected pk value, received a file.")
-    if not _UUID.fullmatch(value):
+    key = parse_uuid(value)
+    if key is None:
         raise fail(f"“{value}” is not a valid UUID.")
-    return uuid.UUID(value)
+    return key
+
+
+def parse_uuid(value: Any) -> uuid.UUID | None:
+    """The UUID that a text means, with dashes or without; None if it means none."""
+    return uuid.UUID(value) if isinstance(value, str) and _UUID.fullmatch(value) else None
 
 
 def reference(model: Any, *, null: bool = False, label: str = "", help: str = "") -> Field:

@@ -16,6 +16,7 @@ from guywire.api.schema import Schema
 from guywire.api.service import APIService, Operation
 from guywire.api.shown import nullable, object_schema
 from guywire.errors import Invalid
+from guywire.security import visible_to
 from pyramid.request import Request
 from typing_extensions import override
 
@@ -64,7 +65,9 @@ class CommandResource(Resource):
 
     @override
     def query(self) -> Any:
-        return sa.select(Command).where(Command.device_id == self.device.id)
+        # The device may have been another organization's, and what it was told there is that one's business.
+        mine = visible_to(self.identity, Command.organization_id, shared=False)
+        return sa.select(Command).where(Command.device_id == self.device.id, mine)
 
     @override
     def order(self) -> tuple[Any, ...]:
@@ -81,7 +84,7 @@ class CommandResource(Resource):
         any_connection = sa.exists().where(DeviceConnection.device_id == self.device.id)
         if not self.session.scalar(sa.select(any_connection)):
             raise Invalid({"device": [NO_CREDENTIALS]})
-        return commands.create(self.session, type, input, self.device.id, fields.get("connection"), self.now)
+        return commands.create(self.session, type, input, self.device, fields.get("connection"), self.now)
 
     def _connections(self, model: Any, ids: Iterable[Any]) -> set[Any]:
         """Those of the ids that are connections of this device."""

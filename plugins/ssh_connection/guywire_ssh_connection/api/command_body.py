@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Mapping
 from typing import Any
 
 from guywire.api.body import parse_json
 from guywire.api.field import Field, context_of, fail
-from guywire.api.fields import NOT_JSON
+from guywire.api.fields import NOT_JSON, parse_uuid
 from guywire.api.fields import choice as choice_field
 from guywire.errors import Invalid, ParseError
 from guywire.interfaces import CommandType
@@ -20,8 +19,6 @@ from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import DeviceConnection
 from guywire_ssh_connection.services.allowed_types import allowed_types
-
-_UUID = re.compile(r"[0-9a-fA-F]{8}-?([0-9a-fA-F]{4}-?){3}[0-9a-fA-F]{12}")
 
 
 def labels(registry: Registry) -> Mapping[str, str]:
@@ -44,11 +41,12 @@ def _input(value: Any, info: ValidationInfo) -> Any:
 def _connection(value: Any, info: ValidationInfo) -> uuid.UUID | None:
     if value is None or value == "":
         return None
-    if not isinstance(value, str) or not _UUID.fullmatch(value):
+    id = parse_uuid(value)
+    if id is None:
         raise fail("Must be a valid UUID.")
-    if not context_of(info).exists(DeviceConnection, [uuid.UUID(value)]):
+    if not context_of(info).exists(DeviceConnection, [id]):
         raise fail(f'Invalid pk "{value}" - object does not exist.')
-    return uuid.UUID(value)
+    return id
 
 
 TYPE = choice_field(labels, label="Type")

@@ -79,15 +79,13 @@ class CredentialsResource(Resource):
 
     @override
     def create(self, fields: dict[str, Any]) -> Credentials:
-        row = Credentials(id=uuid.uuid4(), created=self.now)
+        row = Credentials(id=uuid.uuid4(), created=self.now, params={})
         self._apply(row, {"auto_add": False, **fields})
         self.session.add(row)
         return row
 
     @override
     def update(self, row: Credentials, fields: dict[str, Any]) -> None:
-        if "params" in fields:
-            fields["params"] = params.unmasked(self._connector(row.connector), fields["params"], row.params)
         self._apply(row, fields)
         self._refuse_strangers(row)
 
@@ -98,6 +96,9 @@ class CredentialsResource(Resource):
             notify(self.session, CredentialsSpreading(row.id))
 
     def _apply(self, row: Credentials, given: dict[str, Any]) -> None:
+        if "params" in given:
+            connector = self._connector(given.get("connector", row.connector))
+            given = given | {"params": params.unmasked(connector, given["params"], row.params)}
         for name, value in given.items():
             setattr(row, "organization_id" if name == "organization" else name, value)
         row.modified = self.now

@@ -42,7 +42,10 @@ class OrganizationCommandsBody(Schema):
     types: Annotated[
         list[str] | None,
         Field(
-            _types, kind="words", null=True, help="Names of types. Null: those of the setting `organization_commands`."
+            _types,
+            kind="words",
+            null=True,
+            help="Names of types. Null: those of the setting `guywire.ssh_connection.organization_commands`.",
         ),
     ]
 

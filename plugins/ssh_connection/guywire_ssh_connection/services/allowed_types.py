@@ -10,6 +10,7 @@ from guywire.settings import Settings
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.command_models import OrganizationCommands
+from guywire_ssh_connection.settings import SSHSettings
 
 EVERYBODY = "__all__"
 """The key of the setting for organizations that it does not name."""
@@ -24,6 +25,6 @@ def allowed_types(session: Session, registry: Registry, settings: Settings, orga
     own = session.get(OrganizationCommands, organization_id)
     allowed: Any = own.types if own is not None else None
     if allowed is None:
-        general = settings.organization_commands
+        general = SSHSettings.of(settings).organization_commands
         allowed = general.get(str(organization_id), general.get(EVERYBODY, "*"))
     return [name for name in registry.command_types if allowed == "*" or name in allowed]

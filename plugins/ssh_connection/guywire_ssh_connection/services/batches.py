@@ -94,9 +94,9 @@ def create(
     batch = Batch(id=uuid.uuid4(), **of_batch, **options, skipped=list(planned.skipped))
     session.add(batch)
     session.flush()
-    rows = [{"id": uuid.uuid4(), "device_id": id, **values} for id, _ in planned.devices]
+    values |= {"organization_id": batch.organization_id, "batch_id": batch.id, "hold": TURN}
     # One dictionary a row: what is sealed is sealed for each of them.
-    session.execute(sa.insert(Command), [row | {"batch_id": batch.id, "hold": TURN} for row in rows])
+    session.execute(sa.insert(Command), [{"id": uuid.uuid4(), "device_id": id, **values} for id, _ in planned.devices])
     notify(session, BatchMoves(batch.id))
     return batch
 

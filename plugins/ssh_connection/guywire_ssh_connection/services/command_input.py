@@ -8,24 +8,10 @@ from typing import Any
 from guywire.errors import Invalid
 from guywire.interfaces import CommandType
 from guywire.interfaces.commands import CommandInput
-from guywire.plugin import PluginError
-from guywire.registry import Registry
 from jsonschema import Draft4Validator
-from jsonschema.exceptions import SchemaError, best_match
+from jsonschema.exceptions import best_match
 
 MASK = "********"
-_MAX_NAME = 16
-
-
-def check_types(registry: Registry) -> None:
-    """Whether the registered types can be used. Raises PluginError."""
-    for type in registry.command_types.values():
-        if len(type.name) > _MAX_NAME:
-            raise PluginError(f"the command type {type.name!r} has a name of more than {_MAX_NAME} characters")
-        try:
-            Draft4Validator.check_schema(type.schema)
-        except SchemaError as error:
-            raise PluginError(f"the command type {type.name!r} has no JSON Schema: {error.message}") from None
 
 
 def validated(type: CommandType, value: Any) -> CommandInput:
@@ -33,6 +19,9 @@ def validated(type: CommandType, value: Any) -> CommandInput:
     error = best_match(Draft4Validator(type.schema).iter_errors(value))
     if error is not None:
         raise Invalid({"input": [error.message]})
+    if value is not None and not isinstance(value, dict):
+        # Whatever the schema of a stranger's type allows.
+        raise Invalid({"input": [f"{value!r} is not of type 'object'"]})
     if any("\0" in text for text in _texts(value)):
         raise Invalid({"input": ["Null characters are not allowed."]})
     try:
@@ -58,11 +47,12 @@ def as_text(type: CommandType, input: CommandInput) -> str:
 
 
 def secrets_of(type: CommandType, input: CommandInput) -> list[str]:
-    """The texts that nobody may see, also as a shell has them, the longest first."""
+    """The texts that nobody may see, also as a shell and as Python's messages have them, the longest first."""
     if input is None:
         return []
     found = {text for name in type.secret for text in _texts(input.get(name)) if text}
-    return sorted(found | {shlex.quote(text) for text in found}, key=len, reverse=True)
+    forms = found | {shlex.quote(text) for text in found} | {repr(text)[1:-1] for text in found}
+    return sorted(forms, key=len, reverse=True)
 
 
 def _texts(value: Any) -> list[str]:

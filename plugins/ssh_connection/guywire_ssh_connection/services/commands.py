@@ -22,6 +22,7 @@ from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.command_models import FAILED, IN_PROGRESS, Batch, Command
 from guywire_ssh_connection.services.command_input import as_text, without_secrets
+from guywire_ssh_connection.settings import SSHSettings
 
 VISIT = "ssh_visit"
 """The job that goes to one device and does what waits there."""
@@ -45,16 +46,16 @@ def create(
     session: Session,
     type: CommandType,
     input: CommandInput,
-    device_id: uuid.UUID,
+    device: Device,
     connection_id: uuid.UUID | None,
     now: datetime,
 ) -> Command:
     """A command for one device, to be run as soon as possible."""
-    values = described(type, input, now) | {"device_id": device_id, "connection_id": connection_id, "released": now}
-    command = Command(**values)
+    whose = {"device_id": device.id, "organization_id": device.organization_id, "connection_id": connection_id}
+    command = Command(**described(type, input, now), **whose, released=now)
     session.add(command)
     session.flush()
-    notify(session, CommandsWaiting((device_id,), Priority.OPERATOR))
+    notify(session, CommandsWaiting((device.id,), Priority.OPERATOR))
     return command
 
 
@@ -77,7 +78,7 @@ def waits() -> Any:
 
 
 def end(session: Session, condition: Any, status: str, output: Any, now: datetime, **values: Any) -> int:
-    """End the commands that have not ended yet, and forget their secrets. Returns how many.
+    """End commands, and forget their secrets. Returns how many.
 
     ``output`` is SQL or a text.
     """
@@ -85,7 +86,7 @@ def end(session: Session, condition: Any, status: str, output: Any, now: datetim
         output = storable(output)
     ended = session.execute(
         sa.update(Command)
-        .where(Command.status == IN_PROGRESS, condition)
+        .where(condition)
         .values(status=status, output=output, secret=None, hold="", modified=now, **values)
         .execution_options(synchronize_session=False)
     )
@@ -94,7 +95,8 @@ def end(session: Session, condition: Any, status: str, output: Any, now: datetim
 
 def give_up(session: Session, condition: Any, reason: str, now: datetime) -> int:
     """End commands that have not begun, and never will. Returns how many."""
-    return end(session, sa.and_(Command.started.is_(None), condition), FAILED, reason, now)
+    waits = sa.and_(Command.status == IN_PROGRESS, Command.started.is_(None))
+    return end(session, sa.and_(waits, condition), FAILED, reason, now)
 
 
 def hear(session: Session, event: Event) -> None:
@@ -129,9 +131,10 @@ def visit_forgotten(runtime: Runtime) -> None:
 
 def delete_old(runtime: Runtime) -> None:
     """Delete what ended longer ago than commands are kept."""
-    if not runtime.settings.command_retention:
+    retention = SSHSettings.of(runtime.settings).command_retention
+    if not retention:
         return
-    limit = runtime.clock() - timedelta(seconds=runtime.settings.command_retention)
+    limit = runtime.clock() - timedelta(seconds=retention)
     # In this order: a batch goes when its commands are gone, or the rest of it would be gone at once.
     commands = sa.select(Command.id).where(Command.status != IN_PROGRESS, Command.modified < limit)
     has_commands = sa.exists().where(Command.batch_id == Batch.id)

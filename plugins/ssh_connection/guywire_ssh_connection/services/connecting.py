@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy as sa
 from guywire.db import reading, writing
 from guywire.events import IsWorkingChanged
-from guywire.interfaces import ConnectionFailed, ConnectionLimits, DeviceSession, HostKeyChanged
+from guywire.interfaces import ConnectionFailed, DeviceSession, HostKeyChanged
 from guywire.models import Config, ConfigState, Device, Organization
 from guywire.plugin import notify
 from guywire.runtime import Runtime
@@ -20,6 +20,7 @@ from guywire.settings import Settings
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import Credentials, DeviceConnection, HostKey
+from guywire_ssh_connection.settings import SSHSettings
 
 log = logging.getLogger(__name__)
 
@@ -66,18 +67,21 @@ class Line:
     device_id: uuid.UUID
     hold: Callable[[], None]
     opened: Opened | None = None
+    _candidate: Candidate | None = None
+    _address: str = ""
 
     def open(self, connection_id: uuid.UUID | None = None) -> Opened:
         """See ``Opener``."""
-        if self.opened is not None:
-            if self.opened.session.is_open and connection_id in (None, self.opened.connection_id):
-                return self.opened
-            self.close()
         with reading(self.runtime.session_factory) as session:
             addresses = addresses_of(session, self.runtime.settings, self.device_id)
             candidates = self._candidates(session, connection_id)
             pin = session.get(HostKey, self.device_id)
             pinned = pin.key if pin is not None else None
+        if self.opened is not None:
+            # What it was opened with may have been changed, switched off or taken away since.
+            if self.opened.session.is_open and self._candidate in candidates and self._address in addresses:
+                return self.opened
+            self.close()
         failure = NO_CONNECTION
         for candidate in candidates:
             try:
@@ -130,13 +134,16 @@ class Line:
         for address in addresses:
             self.hold()
             try:
-                session = connector.connect(address, candidate.params, pinned, limits_of(self.runtime.settings))
+                session = connector.connect(
+                    address, candidate.params, pinned, SSHSettings.of(self.runtime.settings).limits
+                )
             except ConnectionFailed as error:
                 failure = error
             except Exception as error:  # whatever a stranger's connector raises
                 log.exception("the connector %s failed: device=%s", candidate.connector, self.device_id)
                 failure = ConnectionFailed(f"Internal error of the connector: {type(error).__name__}")
             else:
+                self._candidate, self._address = candidate, address
                 return Opened(session, candidate.id, candidate.update_strategy)
         raise failure
 
@@ -160,17 +167,6 @@ class Line:
             pin = session.get(HostKey, self.device_id, with_for_update=True)
             if pin is not None:
                 pin.offered, pin.offered_at = offered, self.runtime.clock()
-
-
-def limits_of(settings: Settings) -> ConnectionLimits:
-    """How long and how much connections may take."""
-    return ConnectionLimits(
-        connect=settings.ssh_connect_timeout,
-        banner=settings.ssh_banner_timeout,
-        authentication=settings.ssh_auth_timeout,
-        command=settings.ssh_command_timeout,
-        output=settings.ssh_output_limit,
-    )
 
 
 def addresses_of(session: Session, settings: Settings, device_id: uuid.UUID) -> list[str]:

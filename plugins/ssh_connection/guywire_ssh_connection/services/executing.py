@@ -15,7 +15,8 @@ from guywire.models import ConfigState, Device
 from guywire.runtime import Runtime
 from guywire.services.status import await_polls
 
-from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Batch, Command
+from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Command
+from guywire_ssh_connection.models import DeviceConnection
 from guywire_ssh_connection.services import commands
 from guywire_ssh_connection.services.command_input import MASK, secrets_of
 from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
@@ -49,12 +50,13 @@ def run_next(runtime: Runtime, lease: Lease, open: Opener) -> bool:
         command = session.scalars(query.order_by(Command.number).limit(1)).first()
         if command is None:
             return False
-        facts = sa.select(Device.is_deactivated, _is_of_batch()).join(Command, Command.device_id == Device.id)
-        is_deactivated, is_of_batch = session.execute(facts.where(Command.number == command.number)).one()
+        device = session.get(Device, device_id)
+        if device is None:
+            return False
     type = runtime.registry.command_types.get(command.type)
-    if is_deactivated:
+    if device.is_deactivated:
         _give_up(runtime, lease, command, DEVICE_DEACTIVATED)
-    elif not is_of_batch:
+    elif device.organization_id != command.organization_id:
         _give_up(runtime, lease, command, commands.MOVED)
     elif type is None:
         _give_up(runtime, lease, command, f'No plugin knows commands of the type "{command.type}" any more.')
@@ -69,8 +71,8 @@ def _connect_and_run(runtime: Runtime, lease: Lease, command: Command, type: Com
     except ConnectionFailed as error:
         _unreachable(runtime, lease, command, str(error))
         return
-    except LeaseLost:
-        # The command is for whoever is with the device now.
+    except (LeaseLost, sa.exc.SQLAlchemyError):
+        # The command has not begun: it is for whoever is with the device next.
         raise
     except Exception as error:  # whatever a connector of a stranger raises
         log.exception("command %s: no connection", command.id)
@@ -78,6 +80,7 @@ def _connect_and_run(runtime: Runtime, lease: Lease, command: Command, type: Com
         return
     if _claim(runtime, lease, command, opened.connection_id):
         status, output = _run(runtime, command, type, opened.session)
+        # Whatever is said of it meanwhile: nobody else has run it, so this is the truth.
         _finish(runtime, None, command, Command.number == command.number, status, output)
 
 
@@ -86,27 +89,22 @@ def _claim(runtime: Runtime, lease: Lease, command: Command, connection_id: uuid
 
     The lease is held in the same transaction, so none of two who think that they have the device is in doubt.
     """
-    is_active = sa.exists().where(Device.id == Command.device_id, ~Device.is_deactivated, _is_of_batch())
+    is_active = sa.exists().where(
+        Device.id == Command.device_id, ~Device.is_deactivated, Device.organization_id == Command.organization_id
+    )
+    # Somebody may have deleted it since it was opened.
+    there = sa.select(DeviceConnection.id).where(DeviceConnection.id == connection_id)
     now = runtime.clock()
     with writing(runtime.session_factory) as session:
         lease.hold(session)
         claimed = session.execute(
             sa.update(Command)
             .where(Command.number == command.number, commands.waits(), is_active)
-            .values(started=now, modified=now, connection_id=connection_id)
+            .values(started=now, modified=now, connection_id=there.scalar_subquery())
             .returning(Command.number)
             .execution_options(synchronize_session=False)
         )
         return claimed.first() is not None
-
-
-def _is_of_batch() -> Any:
-    """SQL: the command is of no batch, or of one of the device's organization.
-
-    A device may move at the very moment when a batch is made, and then nobody hears of it who knows of the command.
-    """
-    organization_id = sa.select(Batch.organization_id).where(Batch.id == Command.batch_id).correlate(Command)
-    return sa.or_(Command.batch_id.is_(None), Device.organization_id == organization_id.scalar_subquery())
 
 
 def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceSession) -> tuple[str, str]:
@@ -165,9 +163,10 @@ def _hold(runtime: Runtime, command: Command) -> bool:
 
 
 def _end_abandoned(runtime: Runtime, lease: Lease) -> None:
-    mine = sa.and_(Command.device_id == lease.device_id, Command.started.is_not(None))
+    begun = Command.status == IN_PROGRESS, Command.started.is_not(None)
+    mine = sa.and_(Command.device_id == lease.device_id, *begun)
     with reading(runtime.session_factory) as session:
-        found = session.scalars(sa.select(Command).where(mine, Command.status == IN_PROGRESS)).all()
+        found = session.scalars(sa.select(Command).where(mine)).all()
     for command in found:
         log.warning("command %s: its worker is gone, its outcome is unknown", command.id)
         output = with_newline(command.output) + UNKNOWN
@@ -175,7 +174,7 @@ def _end_abandoned(runtime: Runtime, lease: Lease) -> None:
 
 
 def _give_up(runtime: Runtime, lease: Lease, command: Command, reason: str) -> None:
-    has_not_begun = sa.and_(Command.number == command.number, Command.started.is_(None))
+    has_not_begun = sa.and_(Command.number == command.number, Command.status == IN_PROGRESS, Command.started.is_(None))
     _finish(runtime, lease, command, has_not_begun, FAILED, reason)
 
 

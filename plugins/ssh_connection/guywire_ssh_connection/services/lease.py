@@ -19,7 +19,7 @@ from guywire.services.jobs.keeping import Keeper
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import DeviceVisit
-from guywire_ssh_connection.services.connecting import limits_of
+from guywire_ssh_connection.settings import SSHSettings
 
 _JOBS = 2
 """So many times longer than that of a job it lasts: who loses it does not learn how a command ended."""
@@ -56,7 +56,7 @@ class Lease:
     def claim(cls, runtime: Runtime, device_id: uuid.UUID) -> Lease | None:
         """The lease, or None if somebody else has it (who knows now that there is more to do) or nobody may."""
         duration = timedelta(seconds=_JOBS * runtime.settings.job_lease)
-        limits = limits_of(runtime.settings)
+        limits = SSHSettings.of(runtime.settings).limits
         step = timedelta(seconds=_STEPS * (limits.connect + limits.banner + limits.authentication + limits.command))
         token = secrets.token_hex(16)
         lease = cls(runtime.session_factory, runtime.clock, device_id, duration, step, token, runtime.clock())

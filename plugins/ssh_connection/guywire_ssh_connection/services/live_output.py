@@ -11,6 +11,7 @@ from guywire.runtime import Runtime
 from guywire.services.status import storable
 
 from guywire_ssh_connection.command_models import IN_PROGRESS, Command
+from guywire_ssh_connection.settings import SSHSettings
 
 _EVERY = timedelta(seconds=1)
 
@@ -25,7 +26,7 @@ class LiveOutput:
         self.text = ""
         self._runtime = runtime
         self._number = number
-        self._limit = runtime.settings.ssh_output_limit
+        self._limit = SSHSettings.of(runtime.settings).output_limit
         self._written: datetime = runtime.clock()
 
     def hear(self, text: str) -> None:

@@ -48,10 +48,14 @@ def masked(connector: Connector | None, params: Mapping[str, Any]) -> dict[str, 
 
 
 def unmasked(connector: Connector | None, given: Any, before: Mapping[str, Any]) -> Any:
-    """What a client means who was shown masks and sends them back: the secrets that there are."""
+    """What a client means who was shown masks and sends them back: the secrets that there are. Raises Invalid where
+    there is none.
+    """
     if not isinstance(given, dict):
         return given
-    hidden = masked(connector, before)
-    return {
-        name: before[name] if value == MASK and hidden.get(name) == MASK else value for name, value in given.items()
-    }
+    secrets = given.keys() if connector is None else connector.secrets
+    sent_back = {name for name, value in given.items() if value == MASK and name in secrets}
+    for name in given:
+        if name in sent_back and name not in before:
+            raise Invalid({"params": [f"{name}: {MASK} means that the secret stays as it is, and there is none."]})
+    return {name: before[name] if name in sent_back else value for name, value in given.items()}

@@ -16,9 +16,6 @@ from guywire_ssh_connection.services.lease import Lease, LeaseLost, abandoned
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 64
-"""Devices that one worker visits at the same time: nearly all of a visit is waiting for the device."""
-
 
 def visit(runtime: Runtime, device_id: str) -> None:
     """Go to a device: run the commands that wait, in their order, then tell it of its new configuration."""
@@ -44,7 +41,9 @@ def visit_abandoned(runtime: Runtime) -> None:
     commands.visit(runtime.queue, abandoned(runtime.session_factory, runtime.clock()), Priority.OPERATOR)
 
 
-JOBS = (
-    Job(commands.VISIT, visit, parallel=AT_ONCE, label="Visit a device"),
-    Job("ssh_abandoned_visits", visit_abandoned, every=5.0, label="Look for visits whose worker is gone"),
-)
+def jobs(parallel: int) -> tuple[Job, ...]:
+    """The jobs; a worker visits so many devices at once."""
+    return (
+        Job(commands.VISIT, visit, parallel=parallel, label="Visit a device"),
+        Job("ssh_abandoned_visits", visit_abandoned, every=5.0, label="Look for visits whose worker is gone"),
+    )

@@ -156,6 +156,7 @@ def _create_commands() -> None:
         sa.Column("created", sa.DateTime(timezone=True), nullable=False),
         sa.Column("modified", sa.DateTime(timezone=True), nullable=False),
         sa.Column("device_id", sa.Uuid(), nullable=False),
+        sa.Column("organization_id", sa.Uuid(), nullable=False),
         sa.Column("connection_id", sa.Uuid(), nullable=True),
         sa.Column("batch_id", sa.Uuid(), nullable=True),
         sa.Column("type", sa.String(length=16), nullable=False),
@@ -170,6 +171,12 @@ def _create_commands() -> None:
         sa.Column("output", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(
             ["device_id"], ["device.id"], name=op.f("fk_ssh_connection_command_device_id_device"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["organization_id"],
+            ["organization.id"],
+            name=op.f("fk_ssh_connection_command_organization_id_organization"),
+            ondelete="CASCADE",
         ),
         sa.ForeignKeyConstraint(
             ["connection_id"],
@@ -190,6 +197,7 @@ def _create_commands() -> None:
         ("ix_ssh_connection_command_device_id_number", ["device_id", "number"]),
         ("ix_ssh_connection_command_batch", ["batch_id", "status", "hold", "number", "started"]),
         ("ix_ssh_connection_command_connection_id", ["connection_id"]),
+        ("ix_ssh_connection_command_organization_id", ["organization_id"]),
         ("ix_ssh_connection_command_modified", ["modified"]),
     ):
         op.create_index(name, "ssh_connection_command", columns)
