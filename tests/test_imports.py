@@ -19,7 +19,7 @@ CORE = ROOT / "core"
 
 FLOORS: list[set[str]] = [
     {"hookspecs", "interfaces", "events"},
-    {"db", "settings", "errors", "jobs", "sealing", "keyring_file", "passwords", "archive", "logconfig"},
+    {"db", "settings", "errors", "jobs", "sealing", "keyring_file", "passwords", "archive", "logconfig", "tracebacks"},
     {"models", "migrations"},
     {"plugin", "registry", "security"},
     {"services", "backends", "runtime", "migration"},
@@ -29,7 +29,7 @@ FLOORS: list[set[str]] = [
 
 PUBLIC = {
     *("hookspecs", "interfaces", "events", "db", "settings", "errors", "jobs", "sealing", "archive", "models"),
-    *("plugin", "registry", "security", "services", "backends", "runtime", "api", "browsable"),
+    *("plugin", "registry", "security", "services", "backends", "runtime", "api", "browsable", "tracebacks"),
 }
 """The rooms of the core that plugins build on. The rest is how the core does what it does."""
 

@@ -104,7 +104,9 @@ def _database_error(error: sa.exc.SQLAlchemyError, request: Request) -> Response
         mark_error_retryable(error)
         if is_last_attempt(request) and isinstance(error, sa.exc.IntegrityError):
             # Nobody is in the way any more: a check of ours is missing.
-            log.error("%s %s: a constraint of the database refused it: %s", request.method, request.path, error)
+            # The first line names the constraint; the others may quote what was to be stored.
+            reason = str(error.orig).partition("\n")[0]
+            log.error("%s %s: a constraint of the database refused it: %s", request.method, request.path, reason)
             return _api_error(ParseError("The change conflicts with what is stored."), request)
         return _api_error(Overloaded(), request)
     if is_overload(error):

@@ -18,6 +18,7 @@ from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid,
 from guywire.models import Template
 from guywire.registry import Registry
 from guywire.services.context import template_context
+from guywire.tracebacks import traceback_of
 
 log = logging.getLogger(__name__)
 
@@ -144,7 +145,7 @@ class Renderer:
         except ConfigurationInvalid as error:
             invalid = error
         except Exception as error:
-            log.exception("the backend %s failed unexpectedly", backend_id)
+            log.error("the backend %s failed unexpectedly\n%s", backend_id, traceback_of(error))
             invalid = ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}')
         raise invalid.hiding(value for value in context.values() if isinstance(value, Secret))
 

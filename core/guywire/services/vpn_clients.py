@@ -23,6 +23,7 @@ from guywire.interfaces import AddressUnavailable, ConfigurationInvalid, JSONObj
 from guywire.models import Config, ConfigState, ConfigTemplate, Device, Template, Vpn, VpnClient
 from guywire.registry import Registry
 from guywire.services import preparation, status, vpn_servers
+from guywire.tracebacks import traceback_of
 
 log = logging.getLogger(__name__)
 
@@ -189,10 +190,16 @@ def release(session: Session, registry: Registry, condition: Any, now: datetime)
         session.execute(sa.delete(VpnClient).where(VpnClient.id.in_(chunk)), execution_options=_QUIET)
     vpn_ids = list({row.vpn_id for row in rows})
     vpn_servers.mark_stale(session, vpn_ids)
-    waiting = vpn_servers.dependents(vpn_ids).where(
-        ConfigTemplate.config_id.in_(sa.select(ConfigState.config_id).where(ConfigState.render_error.is_not(None)))
-    )
-    status.mark_stale(session, waiting)
+    try_again(session, vpn_ids)
+
+
+def try_again(session: Session, vpn_ids: Any) -> None:
+    """Render configurations again that could not become clients of servers, perhaps for want of what is free now.
+
+    ``vpn_ids`` is a SELECT of the servers' ids or a list.
+    """
+    failed = sa.select(ConfigState.config_id).where(ConfigState.render_error.is_not(None))
+    status.mark_stale(session, vpn_servers.dependents(vpn_ids).where(ConfigTemplate.config_id.in_(failed)))
 
 
 def variables(session: Session, registry: Registry, config_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, JSONObject]:
@@ -275,8 +282,9 @@ def _provision(
     except sa.exc.SQLAlchemyError:
         raise
     except Exception as error:  # whatever a stranger raises
-        log.exception("the VPN backend %s failed unexpectedly", vpn.backend)
-        message = f'The backend "{vpn.backend}" failed: {error!r}'
+        # Not what it says: that may quote the server's keys.
+        log.error("the VPN backend %s failed unexpectedly\n%s", vpn.backend, traceback_of(error))
+        message = f'The backend "{vpn.backend}" failed: {type(error).__name__}'
     if len(clients) == 1:
         return {clients[0].config_id: f'The VPN server "{vpn.name}" has no place for the device: {message}'}
     half = len(clients) // 2

@@ -25,6 +25,7 @@ from guywire.models import ConfigTemplate, Template, Vpn, VpnArchive, VpnState
 from guywire.plugin import notify
 from guywire.registry import Registry
 from guywire.services import status
+from guywire.tracebacks import traceback_of
 
 log = logging.getLogger(__name__)
 
@@ -114,8 +115,8 @@ def _render(
     except sa.exc.SQLAlchemyError:
         raise
     except Exception as error:  # whatever a stranger raises
-        log.exception("the VPN backend %s failed unexpectedly", vpn.backend)
         # Not what it says: that may quote the server's keys.
+        log.error("the VPN backend %s failed unexpectedly\n%s", vpn.backend, traceback_of(error))
         return _Rendering(vpn.id, version, digest, error=f'The backend "{vpn.backend}" failed: {type(error).__name__}')
 
 
