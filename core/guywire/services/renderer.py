@@ -144,7 +144,7 @@ class Renderer:
             return
         except ConfigurationInvalid as error:
             invalid = error
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever a stranger raises)
             log.error("the backend %s failed unexpectedly\n%s", backend_id, traceback_of(error))
             invalid = ConfigurationInvalid(f'The backend "{backend_id}" failed: {error!r}')
         raise invalid.hiding(value for value in context.values() if isinstance(value, Secret))

@@ -281,7 +281,7 @@ def _provision(
         message = "; ".join(str(each) for messages in invalid.body.values() for each in messages)
     except sa.exc.SQLAlchemyError:
         raise
-    except Exception as error:  # whatever a stranger raises
+    except Exception as error:  # noqa: BLE001 (whatever a stranger raises)
         # Not what it says: that may quote the server's keys.
         log.error("the VPN backend %s failed unexpectedly\n%s", vpn.backend, traceback_of(error))
         message = f'The backend "{vpn.backend}" failed: {type(error).__name__}'

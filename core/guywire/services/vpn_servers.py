@@ -114,7 +114,7 @@ def _render(
         return _Rendering(vpn.id, version, digest, error=str(invalid))
     except sa.exc.SQLAlchemyError:
         raise
-    except Exception as error:  # whatever a stranger raises
+    except Exception as error:  # noqa: BLE001 (whatever a stranger raises)
         # Not what it says: that may quote the server's keys.
         log.error("the VPN backend %s failed unexpectedly\n%s", vpn.backend, traceback_of(error))
         return _Rendering(vpn.id, version, digest, error=f'The backend "{vpn.backend}" failed: {type(error).__name__}')
