@@ -14,7 +14,7 @@ from guywire.plugin import PluginError, load_plugins
 from guywire.registry import Registry
 from guywire_vpn_wireguard import peers
 from guywire_vpn_wireguard.models import WireguardClient
-from wireguard_story import VXLAN, Story
+from wireguard_story import SUBNETS, VXLAN, Story
 
 STEPS = 40
 
@@ -127,6 +127,18 @@ def test_a_full_subnet_leaves_out_only_those_who_find_no_place(story):
     )
     assert "10.8.0.0/30" in json.dumps(error)
     assert "list addresses '10.8.0.2/32'" in story.network_of(served)
+
+
+def test_who_found_no_place_gets_one_as_soon_as_there_is_room(story, worker):
+    subnet = story.subnet("10.8.0.0/30")
+    server = story.server(subnet=subnet)
+    taken = story.client.post(f"{SUBNETS}{subnet}/request-ip/", {"description": "printer"})
+    waiting = story.device(1)
+    story.template(server, default=True, required=True)
+    worker.run_due(0.0)
+    assert "10.8.0.0/30" in story.client.get(f"device/{waiting['id']}/state/")["rendering_error"]["message"]
+    story.client.delete(f"/api/v1/ipam/ip-address/{taken['id']}/")
+    assert "list addresses '10.8.0.2/32'" in story.network_of(waiting)
 
 
 def test_where_a_rule_divides_the_subnet_a_device_keeps_its_block_as_long_as_a_server_needs_it(story):

@@ -133,7 +133,7 @@ def test_a_rule_must_fit_its_subnet(make_rule, admin, organization, other_organi
 
 
 def test_a_full_subnet_gives_what_it_has_and_what_was_freed_is_used_again(
-    admin, organization, make_rule, router, caplog
+    admin, organization, make_rule, router, caplog, worker
 ):
     small = admin.post(SUBNETS, {"name": "small", "subnet": "10.1.0.0/28", "organization": organization})
     make_rule(master_subnet=small["id"], size=30, number_of_subnets=2, number_of_ips=4)
@@ -144,14 +144,19 @@ def test_a_full_subnet_gives_what_it_has_and_what_was_freed_is_used_again(
     assert shown(router, second).startswith("10.1.0.12/30 ")
     assert "subnet is full" in caplog.text
     admin.delete(f"device/{first['id']}/?force=true")
+    worker.run_due(0.0)
+    assert shown(router, second) == "10.1.0.12/30 10.1.0.5 30"
     third = admin.make_device(organization, "third", "00:00:00:00:00:03", config=SHOWS)
-    assert shown(router, third) == "10.1.0.4/30 10.1.0.9 30"
+    assert shown(router, third).startswith("10.1.0.8/30 ")
     assert sorted(subnet for _, subnet in subnets(admin, small)) == [
         "10.1.0.0/30",
         "10.1.0.12/30",
         "10.1.0.4/30",
         "10.1.0.8/30",
     ]
+    admin.patch(f"{SUBNETS}{small['id']}/", {"subnet": "10.1.0.0/27"})
+    worker.run_due(1.0)
+    assert shown(router, third) == "10.1.0.8/30 10.1.0.17 30"
 
 
 def test_blocks_with_addresses_are_passed_over(admin, organization, make_rule, master, router):

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from guywire_ipam import api, migrations
 from guywire_ipam.api.vpn import VPN_FIELDS
-from guywire_ipam.services import division, provisioning, variables, vpn_clients, vpn_servers
+from guywire_ipam.services import division, provisioning, room, variables, vpn_clients, vpn_servers
 from guywire_ipam.services.events import DivisionRuleSaved
 from guywire_ipam.services.provider import Addresses
 
@@ -79,6 +79,7 @@ def on_event(session: Session, event: Event) -> None:
     """
     vpn_servers.hear(session, event)
     vpn_clients.hear(session, event)
+    room.hear(session, event)
     if isinstance(event, ConfigsCreated):
         division.provision_devices(session, event.config_ids)
     elif isinstance(event, DeviceMoved):

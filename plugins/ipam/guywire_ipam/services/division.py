@@ -155,6 +155,12 @@ def count_configs_of(session: Session, rule: SubnetDivisionRule) -> int:
     return session.scalar(_configs_of(rule, sa.func.count(Config.id))) or 0
 
 
+def owes(session: Session, rule: SubnetDivisionRule) -> bool:
+    """Whether somebody lacks subnets that a rule promises."""
+    given = session.scalar(sa.select(sa.func.count(Subnet.id)).where(Subnet.rule_id == rule.id)) or 0
+    return given < rule.number_of_subnets * count_configs_of(session, rule)
+
+
 def _configs_of(rule: SubnetDivisionRule, column: Any) -> Any:
     query = (
         sa.select(column)

@@ -10,7 +10,7 @@ from guywire.events import Event
 
 @dataclass(frozen=True, slots=True)
 class DivisionRuleSaved(Event):
-    """A rule promises more than configurations have."""
+    """A rule promises more than configurations have, and there may be room for it."""
 
     rule_id: uuid.UUID
     organization_id: uuid.UUID
