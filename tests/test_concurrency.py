@@ -15,6 +15,7 @@ import guywire
 import psycopg
 import pytest
 import sqlalchemy as sa
+from guywire.api.device_import import BUSY
 from guywire.app import create_app
 from guywire.db import WRITES, reading, writing
 from guywire.events import ConfigStatusChanged
@@ -571,6 +572,11 @@ def test_who_wants_to_write_is_told_to_come_back_and_polls_go_on(
         assert here.get(f"device/{device['id']}/") == before
         assert here.state(device)["last_poll"] is not None
         check_busy(here.request("DELETE", f"device/{device['id']}/?force=true", None, "*"))
+        # Of an import that keeps what it can, each row says what became of it.
+        csv = {"Authorization": f"Bearer {admin.token}", "Content-Type": "text/csv"}
+        rows = f"id,name\n{device['id']},renamed\n"
+        report = impatient.post("/api/v1/controller/device/import/?partial=true", rows, csv, status=200).json
+        assert (report["failed"], report["rows"][0]["errors"]) == (1, {"__all__": [BUSY]})
     assert here.get(f"device/{device['id']}/") == before
     here.patch(f"device/{device['id']}/", {"name": "renamed"})
     with writing(runtime.session_factory) as session:

@@ -18,7 +18,7 @@ from guywire.api.device_body import DeviceBody, NewDeviceBody
 from guywire.api.field import Validation
 from guywire.api.fields import NOT_JSON
 from guywire.api.schema import validate
-from guywire.db import announce_writes, is_conflict, writing
+from guywire.db import announce_writes, is_conflict, is_overload, writing
 from guywire.errors import MODEL, FieldErrors, Invalid, ParseError, PermissionDenied
 from guywire.models import Config, Device
 from guywire.runtime import Runtime
@@ -32,6 +32,8 @@ BATCH = 100
 
 ATTEMPTS = 3
 """How often a transaction is tried that somebody overtakes."""
+
+BUSY = "The server is busy: import the row again."
 
 CREATED, UPDATED, UNCHANGED, FAILED = "created", "updated", "unchanged", "failed"
 
@@ -62,7 +64,10 @@ class DeviceImport:
         self._identity = identity
 
     def in_batches(self, rows: Iterable[Row]) -> Iterator[list[Outcome]]:
-        """Import rows, so many in a transaction: what is right stays, whatever becomes of the others."""
+        """Import rows, so many in a transaction: what is right stays, whatever becomes of the others.
+
+        Rows for which the database has no time are told of like wrong ones.
+        """
         for batch in _batches(rows):
             yield self._in_one_transaction(batch)
 
@@ -73,14 +78,14 @@ class DeviceImport:
             yield from _batches(self.within(session, rows))
 
     def _in_one_transaction(self, batch: list[Row]) -> list[Outcome]:
-        for attempt in range(1, ATTEMPTS + 1):
+        for _ in range(ATTEMPTS):
             try:
                 with writing(self._runtime.session_factory) as session:
                     return list(self.within(session, batch))
             except sa.exc.DBAPIError as error:
-                if not is_conflict(error) or attempt == ATTEMPTS:
+                if not is_conflict(error) and not is_overload(error):
                     raise
-        raise AssertionError("the last attempt returns or raises")
+        return [Outcome(row.line, FAILED, row.cells.get("name", ""), errors={MODEL: [BUSY]}) for row in batch]
 
     def within(self, session: Session, rows: Iterable[Row]) -> Iterator[Outcome]:
         """Import rows in the transaction of ``session``; of a row that is wrong nothing is kept."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from itertools import chain
 from typing import Annotated, Any
 
@@ -11,13 +12,15 @@ from pyramid.request import Request
 from pyramid.response import Response
 
 from guywire.api import fields
+from guywire.api.answers import Response as JSONResponse
+from guywire.api.answers import dumps
 from guywire.api.body import read_body, read_bytes
 from guywire.api.device import PATH, DeviceResource
 from guywire.api.device_import import CREATED, FAILED, UNCHANGED, UPDATED, DeviceImport, Outcome
 from guywire.api.field import Field, Validation, fail, is_form
 from guywire.api.filters import conditions
 from guywire.api.schema import Schema, validate
-from guywire.api.service import APIService, Operation
+from guywire.api.service import JSON, APIService, Operation
 from guywire.db import writing
 from guywire.errors import Invalid
 from guywire.security import require
@@ -115,12 +118,12 @@ _REPORT = {
         takes=(CSV, "multipart/form-data"),
     )
 )
-def import_devices(request: Request) -> dict[str, Any]:
+def import_devices(request: Request) -> Any:
     """Row by row, what became of it.
 
     A row with the ``id`` of a device changes it, any other makes one: ``name``, ``mac_address`` and
     ``organization_id`` are enough. Unless ``partial`` is asked for, either all rows are imported or, with 400 and the
-    same report, none.
+    same report, none. With it, the report is sent while rows are imported, a hundred at a time.
     """
     importer = DeviceImport(request.runtime, require(request.identity, "POST", "device"))
     try:
@@ -130,7 +133,7 @@ def import_devices(request: Request) -> dict[str, Any]:
     if _asked(request, "dry_run"):
         return _report(chain.from_iterable(importer.rehearse(_few(rows))), stored=False)
     if _asked(request, "partial"):
-        return _report(chain.from_iterable(importer.in_batches(rows)), stored=True)
+        return JSONResponse(content_type=JSON, app_iter=_pieces(importer.in_batches(rows)))
     with writing(request.runtime.session_factory) as session:
         outcomes = list(importer.within(session, _few(rows)))
         if any(each.result == FAILED for each in outcomes):
@@ -156,16 +159,32 @@ def _text_of(request: Request) -> str:
 
 
 def _report(outcomes: Iterable[Outcome], *, stored: bool) -> dict[str, Any]:
-    rows = [
-        {
-            "line": each.line,
-            "result": each.result,
-            "name": each.name,
-            # That of a device that does not stay would lead nowhere.
-            "id": each.id if stored or each.result != CREATED else None,
-            "errors": each.errors,
-        }
-        for each in outcomes
-    ]
-    counts = {result: sum(row["result"] == result for row in rows) for result in _RESULTS}
-    return {"stored": stored, **counts, "rows": rows}
+    rows = [_row(each, stored=stored) for each in outcomes]
+    return {"stored": stored, **_counts(Counter(row["result"] for row in rows)), "rows": rows}
+
+
+def _pieces(batches: Iterable[list[Outcome]]) -> Iterator[bytes]:
+    """The report as it grows: who waits for many rows, or stands between, sees that something happens."""
+    counts: Counter[str] = Counter()
+    yield b'{"stored":true,"rows":['
+    separator = b""
+    for outcomes in batches:
+        counts.update(each.result for each in outcomes)
+        yield separator + b",".join(dumps(_row(each, stored=True)) for each in outcomes)
+        separator = b","
+    yield b"]," + dumps(_counts(counts)).removeprefix(b"{")
+
+
+def _row(outcome: Outcome, *, stored: bool) -> dict[str, Any]:
+    return {
+        "line": outcome.line,
+        "result": outcome.result,
+        "name": outcome.name,
+        # That of a device that does not stay would lead nowhere.
+        "id": outcome.id if stored or outcome.result != CREATED else None,
+        "errors": outcome.errors,
+    }
+
+
+def _counts(counter: Counter[str]) -> dict[str, int]:
+    return {result: counter[result] for result in _RESULTS}
