@@ -164,6 +164,30 @@ def test_what_lies_close_together_is_one_cluster_until_one_zooms_in(fleet: Fleet
     }
 
 
+def test_clusters_hold_what_the_filters_let_through(fleet: Fleet, router: Any) -> None:
+    places = {name: fleet.place(name, ROME, devices=2) for name in ("a", "b", "c")}
+    fleet.place("d", ROME, is_mobile=True)
+    agent = router(fleet.client.get(f"{DEVICES}{fleet.devices_at(places['a'])[0]}/"))
+    agent.poll()
+    agent.download()
+    agent.report("error")
+
+    def counted(query: str) -> list[tuple[int, int]]:
+        found = (each["properties"] for each in fleet.ask(f"zoom=3&{query}")["features"])
+        return [(each.get("point_count", 1), each["device_count"]) for each in found]
+
+    everything = f"organization={fleet.organization}&type=outdoor"
+    assert counted("") == counted(everything) == [(4, 7)]
+    assert counted("is_mobile=false") == [(3, 6)]
+    assert counted("is_mobile=true") == [(1, 1)]
+    assert counted("config__status=error") == [(1, 2)]
+    assert counted("config__status=modified&is_mobile=false") == [(3, 6)]
+    with writing(fleet.runtime.session_factory) as session:
+        session.get_one(Location, UUID(places["b"])).type = "indoor"
+    assert counted(everything) == [(3, 5)]
+    assert counted("type=indoor") == [(1, 2)]
+
+
 def test_a_cursor_tells_of_what_moved_changed_its_status_or_went(fleet: Fleet, router: Any) -> None:
     rome, milan, sydney = (fleet.place(n, at) for n, at in (("Rome", ROME), ("Milan", MILAN), ("Sydney", SYDNEY)))
     body = fleet.ask("since=&device_status=true")

@@ -24,6 +24,10 @@ PLACED = sa.text("device_count > 0")
 indexes that hold only these."""
 
 
+FILTERED = ("organization_id", "type", "is_mobile")
+"""The columns by which the map is filtered. Places have copies of them."""
+
+
 def _placed(name: str, *columns: str) -> sa.Index:
     # SQLite looks at the number again: in the index, it is at hand.
     return sa.Index(name, *columns, "device_count", sqlite_where=PLACED, postgresql_where=PLACED)
@@ -46,8 +50,9 @@ class Location(Identified, Dated, Base):
         sa.Index("ix_geo_location_organization_id_created_id", "organization_id", "created", "id"),
         _placed("ix_geo_location_placed", "created", "id"),
         _placed("ix_geo_location_organization", "organization_id", "created", "id"),
-        _placed("ix_geo_location_bounds", "longitude", "latitude", "organization_id", "created", "id"),
-        _placed("ix_geo_location_cell", "cell", "longitude", "latitude", "organization_id", "type", "is_mobile"),
+        # Whatever the map may be asked for, these two hold, so that no row has to be looked at.
+        _placed("ix_geo_location_bounds", "longitude", "latitude", *FILTERED, "created", "id"),
+        _placed("ix_geo_location_cell", "cell", "longitude", "latitude", *FILTERED, "id"),
     )
 
     organization_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("organization.id", ondelete="CASCADE"))
@@ -100,7 +105,9 @@ class DeviceLocation(Identified, Dated, Base):
     """
 
     __tablename__ = "geo_device_location"
-    __table_args__ = (sa.Index("ix_geo_device_location_status_cell", "status", "cell", "organization_id"),)
+    __table_args__ = (
+        sa.Index("ix_geo_device_location_status_cell", "status", "cell", *FILTERED, "location_id", "device_id"),
+    )
 
     device_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("device.id", ondelete="CASCADE"), unique=True)
     location_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("geo_location.id", ondelete="CASCADE"), index=True)
@@ -111,6 +118,8 @@ class DeviceLocation(Identified, Dated, Base):
     # Copies for counting by cells, kept by ``guywire_geo.services.points``: of the location, and of the status as it
     # was when it last changed ("": the device has no configuration).
     organization_id: Mapped[uuid.UUID | None]
+    type: Mapped[str | None] = mapped_column(String(8))
+    is_mobile: Mapped[bool | None]
     cell: Mapped[int | None] = mapped_column(sa.BigInteger)
     status: Mapped[str] = text(16)
 

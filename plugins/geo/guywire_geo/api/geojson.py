@@ -7,21 +7,21 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar
 
 import sqlalchemy as sa
-from guywire.api import filters
 from guywire.api.base import Resource
 from guywire.api.field import Field
-from guywire.api.filters import Filter, conditions
+from guywire.api.filters import conditions
 from guywire.api.pages import page_of
 from guywire.api.service import APIService, Operation
-from guywire.services.status import STATUSES
 from pyramid.request import Request
 from typing_extensions import override
 
 from guywire_geo.api.flags import FLAGS, Flags
 from guywire_geo.api.geojson_schema import ANSWER
+from guywire_geo.api.map_filters import CHECKED, OF_LOCATIONS, OF_PLACES
 from guywire_geo.models import PLACED, DeviceLocation, Location
 from guywire_geo.services import changes, clusters
-from guywire_geo.services.clusters import NO_CONFIGURATION, Cluster, Wanted
+from guywire_geo.services.clusters import Cluster, Wanted
+from guywire_geo.services.counting import unindexed
 from guywire_geo.services.grid import WORLD, Bounds
 
 PATH = "/api/v1/controller/location/geojson/"
@@ -42,9 +42,6 @@ _PROPERTIES = {
 _READ = sa.select(Location.id, Location.geometry, *_PROPERTIES.values()).where(
     Location.id.in_(sa.bindparam("ids", expanding=True))
 )
-_TYPES = {"outdoor": "Outdoor", "indoor": "Indoor"}
-_STATUSES = {each: each for each in (*STATUSES, NO_CONFIGURATION)}
-
 geojson = APIService(
     name="location_geojson",
     path=PATH,
@@ -53,23 +50,7 @@ geojson = APIService(
 )
 
 
-def _organization(column: Any) -> Mapping[str, Filter]:
-    found = filters.organization(column)
-    # ``organization_id`` is what older documents call it.
-    return {**found, "organization_id": found["organization"]}
-
-
-OTHERS: Mapping[str, Filter] = {
-    "is_mobile": filters.yes_no(lambda yes: Location.is_mobile == yes, "Only of (not of) mobile devices."),
-    "type": filters.choice(lambda kind: Location.type == kind, lambda registry: _TYPES, "Only of this type."),
-    "config__status": filters.choice(
-        clusters.has_status, lambda registry: _STATUSES, "Only where a device's configuration has this status."
-    ),
-}
-PARAMETERS: Mapping[str, Field] = {
-    **{name: each.field for name, each in {**_organization(Location.organization_id), **OTHERS}.items()},
-    **FLAGS,
-}
+PARAMETERS: Mapping[str, Field] = {**{name: each.field for name, each in OF_LOCATIONS.items()}, **FLAGS}
 
 
 @geojson.get(operation=Operation(answer=ANSWER, permission="view_location", parameters=PARAMETERS, errors=(400,)))
@@ -88,7 +69,13 @@ class PlacedLocations(Resource):
     def __init__(self, request: Request, flags: Flags | None = None) -> None:
         super().__init__(request)
         self.flags = flags or Flags.read(request.GET)
-        self.organizations, self.wanted = self._wanted()
+        context = self.validation(is_form=False)
+        # Of the organizations that are looked up, and of those that are only checked.
+        self.listed = [self.visible(Location.organization_id), *conditions(OF_LOCATIONS, request.GET, context)]
+        self.wanted = Wanted(
+            [self.visible(unindexed(Location.organization_id)), *conditions(CHECKED, request.GET, context)],
+            [self.visible(DeviceLocation.organization_id), *conditions(OF_PLACES, request.GET, context)],
+        )
 
     def answer(self) -> dict[str, Any]:
         """The body that the parameters ask for."""
@@ -108,8 +95,8 @@ class PlacedLocations(Resource):
     def query(self) -> Any:
         """SELECT of the locations that are asked for."""
         if self.flags.bounds is None:
-            return sa.select(Location).where(PLACED, *self.organizations, *self.wanted.others)
-        return sa.select(Location).where(*self.wanted.locations(), _lies_within(self.flags.bounds))
+            return sa.select(Location).where(PLACED, *self.listed)
+        return sa.select(Location).where(PLACED, *self.wanted.of_location, _lies_within(self.flags.bounds))
 
     def page(self, size: int = PAGE) -> dict[str, Any]:
         """A page of features."""
@@ -125,7 +112,7 @@ class PlacedLocations(Resource):
         found = clusters.find(self.session, self.wanted, self.flags.bounds or WORLD, self.flags.zoom)
         single = [each.point for each in found if each.count == 1]
         # What lies outside of the bounds is not among them any more.
-        singles = sa.select(Location).where(*self.wanted.locations(), Location.cell.in_(single))
+        singles = sa.select(Location).where(PLACED, *self.wanted.of_location, Location.cell.in_(single))
         features = self._features(self._ids(singles) if single else ())
         return _collection(
             sum(each.count for each in found if each.count > 1) + len(features),
@@ -139,22 +126,6 @@ class PlacedLocations(Resource):
         return {**_collection(count, features), "removed": sorted(gone)}
 
     # What they are made of
-
-    def _wanted(self) -> tuple[Sequence[Any], Wanted]:
-        """The conditions on organizations by which they are looked up, and all that are to be checked."""
-        context = self.validation(is_form=False)
-        query = self.request.GET
-        # All at once first, so that all errors are told.
-        conditions({**_organization(Location.organization_id), **OTHERS}, query, context)
-        looked_up, checked, of_place = (
-            [self.visible(column), *conditions(_organization(column), query, context)]
-            for column in (
-                Location.organization_id,
-                clusters.unindexed(Location.organization_id),
-                DeviceLocation.organization_id,
-            )
-        )
-        return looked_up, Wanted(checked, of_place, conditions(OTHERS, query, context))
 
     def _ids(self, query: Any) -> Sequence[uuid.UUID]:
         return self.session.scalars(query.with_only_columns(Location.id).order_by(*self.order())).all()

@@ -14,8 +14,9 @@ from guywire.services.status import STATUSES
 from pyramid.request import Request
 
 from guywire_geo.api.flags import Flags
-from guywire_geo.api.geojson import OTHERS, PlacedLocations
 from guywire_geo.api.geojson import PATH as GEOJSON
+from guywire_geo.api.geojson import PlacedLocations
+from guywire_geo.api.map_filters import OF_LOCATIONS
 from guywire_geo.services.clusters import NO_CONFIGURATION
 from guywire_geo.services.locations import TYPES
 
@@ -34,7 +35,7 @@ def show_map(request: Request) -> Response:
     organizations = options_of(
         request, placed.session, placed.identity, Organization, filter(None, [request.GET.get("organization")])
     )
-    chosen = {name: request.GET.get(name, "") for name in ("organization", *OTHERS)}
+    chosen = {name: request.GET.get(name, "") for name in OF_LOCATIONS}
     return render(
         request,
         "guywire_geo:map.jinja2",

@@ -102,11 +102,13 @@ def forget(session: Session) -> None:
 
 def _is_uncertain(session: Session, visible: Any) -> bool:
     """Whether the status of some device on the map is not what was written down last."""
+    # PostgreSQL knows nothing of how few are stale, and would look them up for each place.
+    stale = sa.select(ConfigState.device_id).where(is_stale()).cte("stale")
+    stale = stale.prefix_with("MATERIALIZED", dialect="postgresql")
     waiting = (
         sa.select(sa.literal(1))
-        .select_from(ConfigState)
-        .join(DeviceLocation, DeviceLocation.device_id == ConfigState.device_id)
-        .where(is_stale(), DeviceLocation.status != MODIFIED, visible(DeviceLocation.organization_id))
+        .select_from(stale.join(DeviceLocation, DeviceLocation.device_id == stale.c.device_id))
+        .where(DeviceLocation.status != MODIFIED, visible(DeviceLocation.organization_id))
     )
     return session.scalar(waiting.limit(1)) is not None
 

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import orjson
 import sqlalchemy as sa
 from guywire.models import ConfigState
-from guywire.services.status import MODIFIED, STATUSES
-from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.orm import Session
+from guywire.services.status import MODIFIED
+from sqlalchemy.orm import Session, aliased
 
 from guywire_geo.models import PLACED, DeviceLocation, Location
 from guywire_geo.services.changes import is_stale
+from guywire_geo.services.counting import count_devices, count_locations, count_uncertain, unindexed
 from guywire_geo.services.grid import BITS, Bounds, cells_within, neighbours, pixels
 
 NO_CONFIGURATION = "none"
@@ -51,17 +50,10 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Which locations: SQL conditions on the (``unindexed``) organization of locations, the same of places, and others
-    on locations.
-    """
+    """Which locations: SQL conditions on locations, and the same on the places of devices, by their copies."""
 
     of_location: Sequence[Any]
     of_place: Sequence[Any]
-    others: Sequence[Any]
-
-    def locations(self) -> list[Any]:
-        """SQL: the conditions on locations that have devices."""
-        return [PLACED, *self.of_location, *self.others]
 
 
 def find(session: Session, wanted: Wanted, bounds: Bounds, zoom: int) -> list[Cluster]:
@@ -70,7 +62,7 @@ def find(session: Session, wanted: Wanted, bounds: Bounds, zoom: int) -> list[Cl
     while len(cells := _cells(bounds, level)) > _MAX_CELLS:
         level -= 1
     shift = 2 * (BITS - level)
-    found = _merged(dict(_count(session, wanted, cells, shift)), level, zoom)
+    found = _merged(_locations(session, wanted, set(cells), shift), level, zoom)
     _add_statuses(session, wanted, found, shift)
     clusters = [cluster for cluster, _ in found]
     return [each for each in clusters if _touch(each.bounds, bounds)]
@@ -98,22 +90,16 @@ def present_status() -> Any:
     )
 
 
-def has_status(status: str) -> Any:
-    """SQL: the locations at which a device has this status."""
+def has_status(location_id: Any, status: str) -> Any:
+    """SQL: the locations (``location_id`` is the column of their ids) at which a device has this status."""
     stale = sa.select(ConfigState.device_id).where(is_stale())
+    place = aliased(DeviceLocation)
     if status == MODIFIED:
-        condition = sa.or_(DeviceLocation.status == MODIFIED, DeviceLocation.device_id.in_(stale))
+        condition = sa.or_(place.status == MODIFIED, place.device_id.in_(stale))
     else:
         written = "" if status == NO_CONFIGURATION else status
-        condition = sa.and_(DeviceLocation.status == written, DeviceLocation.device_id.not_in(stale))
-    return unindexed(Location.id).in_(sa.select(DeviceLocation.location_id).where(condition))
-
-
-def unindexed(column: Any) -> Any:
-    """SQL: the column, but not for looking rows up by it: SQLite thinks that an organization has few locations, and
-    would go through them for each cell.
-    """
-    return sa.func.coalesce(column, sa.null())
+        condition = sa.and_(place.status == written, place.device_id.not_in(stale))
+    return unindexed(location_id).in_(sa.select(place.location_id).where(condition))
 
 
 def _cells(bounds: Bounds, level: int) -> Sequence[int]:
@@ -123,20 +109,20 @@ def _cells(bounds: Bounds, level: int) -> Sequence[int]:
     return cells_within(bounds, level)
 
 
-def _count(session: Session, wanted: Wanted, cells: Sequence[int], shift: int) -> Iterable[tuple[int, Cluster]]:
-    """The locations of each cell, in the order of the index that holds all that is asked of them."""
-    cell = _table(session, cells, sa.BigInteger())
+def _locations(session: Session, wanted: Wanted, cells: Collection[int], shift: int) -> dict[int, Cluster]:
+    """The locations of each cell."""
     longitude, latitude = Location.longitude, Location.latitude
     count, least, most = sa.func.count(), sa.func.min, sa.func.max
-    rows = session.execute(
-        sa.select(cell, count, sa.func.avg(longitude), sa.func.avg(latitude), least(longitude), least(latitude))
-        .add_columns(most(longitude), most(latitude), least(Location.cell))
-        .select_from(cell.table.join(Location, _within(Location.cell, cell, shift)))
-        .where(*wanted.locations())
-        .group_by(cell)
-    )
-    for number, counted, x, y, west, south, east, north, point in rows:
-        yield number, Cluster(str(number), counted, 0, x, y, Bounds(west, south, east, north), point)
+    # In the order of the index that holds all that is asked.
+    figures = [count, sa.func.avg(longitude), sa.func.avg(latitude), least(longitude), least(latitude)]
+    figures += [most(longitude), most(latitude), least(Location.cell)]
+    return {
+        number: Cluster(str(number), counted, 0, x, y, Bounds(west, south, east, north), point)
+        for number, counted, x, y, west, south, east, north, point in count_locations(
+            session, sorted(cells), shift, figures, [PLACED, *wanted.of_location]
+        )
+        if counted and number in cells
+    }
 
 
 def _merged(groups: dict[int, Cluster], level: int, zoom: int) -> list[tuple[Cluster, list[int]]]:
@@ -180,68 +166,14 @@ def _add_statuses(session: Session, wanted: Wanted, found: Any, shift: int) -> N
     owners = {number: cluster for cluster, members in found if cluster.count > 1 for number in members}
     if not owners:
         return
-    counted = _by_joining(wanted, shift) if wanted.others else _by_ranges(session, wanted, list(owners), shift)
-    for number, status, count in session.execute(counted):
+    for number, status, count in count_devices(session, list(owners), shift, wanted.of_place):
         if number in owners:
             owners[number].statuses[status or NO_CONFIGURATION] += count
             owners[number].devices += count
-    for number, status, count in session.execute(_uncertain(wanted, shift)):
+    for number, status, count in count_uncertain(session, shift, wanted.of_place):
         if number in owners:
             owners[number].statuses[status or NO_CONFIGURATION] -= count
             owners[number].statuses[MODIFIED] += count
-
-
-def _by_ranges(session: Session, wanted: Wanted, cells: Sequence[int], shift: int) -> Any:
-    """SELECT of cells, statuses and counts: each is a range of an index, whose entries are only counted."""
-    cell, status = _table(session, cells, sa.BigInteger()), _table(session, ["", *STATUSES], sa.String())
-    count = (
-        sa.select(sa.func.count())
-        .select_from(DeviceLocation)
-        .where(DeviceLocation.status == status, _within(DeviceLocation.cell, cell, shift), *wanted.of_place)
-        .correlate(cell.table, status.table)
-        .scalar_subquery()
-    )
-    return sa.select(cell, status, count).join_from(cell.table, status.table, sa.true())
-
-
-def _by_joining(wanted: Wanted, shift: int) -> Any:
-    """SELECT of cells, statuses and counts, when it matters which locations they are."""
-    cell = _cell(DeviceLocation.cell, shift)
-    return (
-        sa.select(cell, DeviceLocation.status, sa.func.count())
-        .join(Location, Location.id == DeviceLocation.location_id)
-        .where(*wanted.of_place, *wanted.others)
-        .group_by(cell, DeviceLocation.status)
-    )
-
-
-def _uncertain(wanted: Wanted, shift: int) -> Any:
-    """SELECT of what was written down of the devices whose configurations are stale."""
-    return (
-        _by_joining(wanted, shift)
-        .join(ConfigState, ConfigState.device_id == DeviceLocation.device_id)
-        .where(is_stale(), DeviceLocation.status != MODIFIED)
-    )
-
-
-def _cell(column: Any, shift: int) -> Any:
-    """SQL: the coarser cell of a finest one."""
-    return (column // sa.literal(1 << shift, sa.BigInteger)).label("number")
-
-
-def _within(column: Any, cell: Any, shift: int) -> Any:
-    """SQL: a finest cell lies within a coarser one."""
-    size = sa.literal(1 << shift, sa.BigInteger)
-    return sa.and_(column >= cell * size, column < (cell + 1) * size)
-
-
-def _table(session: Session, values: Sequence[Any], kind: Any) -> Any:
-    """The column of a table that holds some values, as one parameter however many they are."""
-    if session.get_bind().dialect.name == "postgresql":
-        table = sa.func.unnest(sa.literal(list(values), ARRAY(kind))).table_valued(sa.column("value", kind))
-    else:
-        table = sa.func.json_each(orjson.dumps(list(values)).decode()).table_valued(sa.column("value", kind))
-    return table.render_derived().c.value if session.get_bind().dialect.name == "postgresql" else table.c.value
 
 
 def _touch(one: Bounds, other: Bounds) -> bool:

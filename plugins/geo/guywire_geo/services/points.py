@@ -14,7 +14,7 @@ from guywire.models import Config, ConfigState
 from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
 
-from guywire_geo.models import DeviceLocation, Location
+from guywire_geo.models import FILTERED, DeviceLocation, Location
 from guywire_geo.services.changes import forget, note, note_more
 from guywire_geo.services.grid import cell_of
 
@@ -29,11 +29,8 @@ def _of_location(column: Any) -> Any:
 _STATUS = sa.func.coalesce(
     sa.select(ConfigState.status).where(ConfigState.device_id == DeviceLocation.device_id).scalar_subquery(), ""
 )
-_COPIES = {
-    "organization_id": _of_location(Location.organization_id),
-    "cell": _of_location(Location.cell),
-    "status": _STATUS,
-}
+_OF_LOCATION = ("cell", *FILTERED)
+_COPIES = {name: _of_location(getattr(Location, name)) for name in _OF_LOCATION} | {"status": _STATUS}
 _COUNT = (
     sa.select(sa.func.count())
     .select_from(DeviceLocation)
@@ -54,7 +51,7 @@ def _set_cell(mapper: Any, connection: sa.Connection, location: Location) -> Non
 
 @listens_for(Location, "after_update")
 def _follow_location(mapper: Any, connection: sa.Connection, location: Location) -> None:
-    copies = {"cell": location.cell, "organization_id": location.organization_id}
+    copies = {name: getattr(location, name) for name in _OF_LOCATION}
     connection.execute(sa.update(_PLACE).where(_PLACE.c.location_id == location.id).values(copies))
     _note_location(connection, location.id)
 

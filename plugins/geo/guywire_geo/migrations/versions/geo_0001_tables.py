@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _PLACED = sa.text("device_count > 0")
+_FILTERED = ("organization_id", "type", "is_mobile")
 
 
 def upgrade() -> None:
@@ -43,8 +44,8 @@ def upgrade() -> None:
     for name, columns in (
         ("ix_geo_location_placed", ["created", "id"]),
         ("ix_geo_location_organization", ["organization_id", "created", "id"]),
-        ("ix_geo_location_bounds", ["longitude", "latitude", "organization_id", "created", "id"]),
-        ("ix_geo_location_cell", ["cell", "longitude", "latitude", "organization_id", "type", "is_mobile"]),
+        ("ix_geo_location_bounds", ["longitude", "latitude", *_FILTERED, "created", "id"]),
+        ("ix_geo_location_cell", ["cell", "longitude", "latitude", *_FILTERED, "id"]),
     ):
         op.create_index(
             name, "geo_location", [*columns, "device_count"], sqlite_where=_PLACED, postgresql_where=_PLACED
@@ -86,6 +87,8 @@ def upgrade() -> None:
         sa.Column("floor_plan_id", sa.Uuid(), nullable=True),
         sa.Column("indoor", sa.String(length=64), nullable=True),
         sa.Column("organization_id", sa.Uuid(), nullable=True),
+        sa.Column("type", sa.String(length=8), nullable=True),
+        sa.Column("is_mobile", sa.Boolean(), nullable=True),
         sa.Column("cell", sa.BigInteger(), nullable=True),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.ForeignKeyConstraint(
@@ -108,7 +111,11 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_geo_device_location_location_id"), "geo_device_location", ["location_id"])
     op.create_index(op.f("ix_geo_device_location_floor_plan_id"), "geo_device_location", ["floor_plan_id"])
-    op.create_index("ix_geo_device_location_status_cell", "geo_device_location", ["status", "cell", "organization_id"])
+    op.create_index(
+        "ix_geo_device_location_status_cell",
+        "geo_device_location",
+        ["status", "cell", *_FILTERED, "location_id", "device_id"],
+    )
     op.create_table(
         "geo_change",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
