@@ -72,33 +72,34 @@ def has_expired_password(user: Any, settings: Settings, today: date) -> bool:
     return bool((today - user.password_updated).days > days)
 
 
+# Made once: requests run them again and again, and building them would take longer than running them.
+_MANAGED = (
+    sa.select(Membership.organization_id)
+    .join(Organization, Organization.id == Membership.organization_id)
+    .where(Membership.user_id == sa.bindparam("user"), Membership.is_admin, Organization.is_active)
+)
+_PERMISSIONS = sa.union(
+    sa.select(Permission.codename)
+    .join(GroupPermission, GroupPermission.permission_id == Permission.id)
+    .join(UserGroup, UserGroup.group_id == GroupPermission.group_id)
+    .where(UserGroup.user_id == sa.bindparam("user")),
+    sa.select(Permission.codename)
+    .join(UserPermission, UserPermission.permission_id == Permission.id)
+    .where(UserPermission.user_id == sa.bindparam("user")),
+)
+
+
 def identity_of(session: Session, user: Any) -> Identity:
     """The identity of a user, given as a row of ``IDENTITY``."""
     if user.is_superuser:
         return Identity(user.id, user.username, True, frozenset(), frozenset())
-    managed = session.scalars(
-        sa.select(Membership.organization_id)
-        .join(Organization, Organization.id == Membership.organization_id)
-        .where(Membership.user_id == user.id, Membership.is_admin, Organization.is_active)
-    )
+    managed = session.connection().scalars(_MANAGED, {"user": user.id})
     return Identity(user.id, user.username, False, permissions_of(session, user.id), frozenset(managed))
 
 
 def permissions_of(session: Session, user_id: uuid.UUID) -> frozenset[str]:
     """The names of the permissions that a user has, by groups or directly."""
-    return frozenset(
-        session.scalars(
-            sa.union(
-                sa.select(Permission.codename)
-                .join(GroupPermission, GroupPermission.permission_id == Permission.id)
-                .join(UserGroup, UserGroup.group_id == GroupPermission.group_id)
-                .where(UserGroup.user_id == user_id),
-                sa.select(Permission.codename)
-                .join(UserPermission, UserPermission.permission_id == Permission.id)
-                .where(UserPermission.user_id == user_id),
-            )
-        )
-    )
+    return frozenset(session.connection().scalars(_PERMISSIONS, {"user": user_id}))
 
 
 def require(identity: Identity | None, method: str, resource: str, *, manager: bool = True) -> Identity:
