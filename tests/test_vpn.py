@@ -19,6 +19,7 @@ from guywire.db import reading
 from guywire.models import ConfigTemplate, Template, VpnClient
 from guywire.plugin import PluginError
 from guywire.services.vpn_clients import synchronize_all
+from guywire.services.vpn_webhooks import silent
 from guywire.testing.fixtures import make_user
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
@@ -486,6 +487,25 @@ def test_a_webhook_is_told_once_of_many_changes_and_again_until_it_answers(
     worker.run_due(40.0)
     worker.run_due(50.0)
     assert len(webhook.calls) == 4
+
+
+def test_a_webhook_that_an_operator_puts_right_is_told_at_once(admin, make_vpn, worker, webhook, runtime):
+    def unheard():
+        with reading(runtime.session_factory) as session:
+            return silent(session)
+
+    endpoint = f"http://127.0.0.1:{webhook.server_port}/trigger-update"
+    webhook.status = 403
+    vpn = make_vpn(webhook_endpoint=endpoint, auth_token="wrong")
+    worker.run_due(0.0)
+    assert unheard() == [vpn["name"]]
+    webhook.status = 200
+    admin.patch(f"vpn/{vpn['id']}/", {"notes": "still wrong"})
+    worker.run_due(10.0)
+    admin.patch(f"vpn/{vpn['id']}/", {"auth_token": "right"})
+    worker.run_due(20.0)
+    assert [path for path, *_ in webhook.calls] == [f"/trigger-update?key={token}" for token in ("wrong", "right")]
+    assert unheard() == []
 
 
 # Plugins

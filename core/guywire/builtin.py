@@ -21,6 +21,7 @@ from guywire.services.jobs.care import OLD_JOBS
 log = logging.getLogger(__name__)
 
 VPN_SERVERS = "vpn_servers"
+VPN_WEBHOOKS = "vpn_webhooks"
 
 _WRITE = frozenset({"add", "change", "delete"})
 _ALL = _WRITE | {"view"}
@@ -63,14 +64,19 @@ def register_jobs() -> list[Job]:
     """Rendering of what is stale, which sweeps by itself, so that a lost wake-up costs a second; mail."""
     return [
         *rendering_jobs.JOBS,
-        Job(VPN_SERVERS, _serve_vpns, every=1.0, label="Render the files of VPN servers and tell the servers"),
+        Job(VPN_SERVERS, _render_vpns, every=1.0, label="Render the files of VPN servers"),
+        # Apart, because a server that is away lets whoever tells it wait.
+        Job(VPN_WEBHOOKS, _tell_vpns, every=1.0, label="Tell VPN servers that their files have changed"),
         Job(password_reset.JOB, password_reset.mail_token, label="Mail the link of a password reset"),
         OLD_JOBS,
     ]
 
 
-def _serve_vpns(runtime: Runtime) -> None:
+def _render_vpns(runtime: Runtime) -> None:
     vpn_servers.refresh_all(runtime.session_factory, runtime.registry, runtime.settings.context)
+
+
+def _tell_vpns(runtime: Runtime) -> None:
     vpn_webhooks.announce_all(runtime.session_factory, runtime.clock)
 
 

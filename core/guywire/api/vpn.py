@@ -22,7 +22,7 @@ from guywire.api.shown import inserted_after
 from guywire.errors import MODEL, Conflict, Invalid
 from guywire.interfaces import ConfigurationInvalid, JSONObject, VpnBackend
 from guywire.models import Config, Device, Organization, Template, Vpn, VpnArchive, VpnClient, VpnState
-from guywire.services import vpn_clients, vpn_servers
+from guywire.services import vpn_clients, vpn_servers, vpn_webhooks
 from guywire.services.devices import key_errors
 
 PATH = "/api/v1/controller/vpn/"
@@ -72,7 +72,7 @@ _SHOWN_IN_DETAIL = inserted_after(
 
 @register(PATH)
 class VpnResource(Resource):
-    """VPN servers. Without organization a server is shared by all of them."""
+    """VPN servers: templates make devices their clients. Without organization a server is shared by all of them."""
 
     model = Vpn
     schema = VpnBody
@@ -97,12 +97,14 @@ class VpnResource(Resource):
 
     @override
     def update(self, row: Vpn, fields: dict[str, Any]) -> None:
-        before = _content(row)
+        before, webhook = _content(row), _webhook(row)
         backend = fields.get("backend", row.backend)
         if backend != row.backend:
             self._replace_backend(row)
         self._apply(row, fields)
         self._refuse_strangers(row)
+        if _webhook(row) != webhook:
+            vpn_webhooks.forget(self.session, row.id)
         if _content(row) != before:
             self.session.flush()
             vpn_servers.mark_changed(self.session, [row.id])
@@ -178,6 +180,10 @@ def refuse_if_any(session: Any, devices: Any, what: str) -> None:
 def _content(vpn: Vpn) -> tuple[Any, ...]:
     """What the files of the server and of its clients are made of."""
     return vpn.name, vpn.host, vpn.backend, str(vpn.config)
+
+
+def _webhook(vpn: Vpn) -> tuple[str | None, str | None]:
+    return vpn.webhook_endpoint, vpn.auth_token
 
 
 configuration = APIService(

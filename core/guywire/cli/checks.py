@@ -22,12 +22,14 @@ from guywire.registry import Registry
 from guywire.sealing import KeyRing
 from guywire.services.heartbeat import INTERVAL, worker_seen
 from guywire.services.rendering import count_stale
+from guywire.services.vpn_webhooks import silent
 from guywire.settings import Settings
 
 _SILENCE = timedelta(seconds=10 * INTERVAL)
 """A worker that has given no sign of life for so long is not there. (One long job may delay it.)"""
 
 _CLOCK_TOLERANCE = timedelta(seconds=5)
+_NAMED = 5
 
 
 def examine(settings: Settings, ini: str) -> Iterator[Finding]:
@@ -120,6 +122,13 @@ def _work(session: Session, now: datetime, ini: str) -> Iterator[Finding]:
             "VPN servers",
             f"the files of {servers} cannot be rendered; they keep the last good ones",
             "The log names them when they are rendered.",
+        )
+    if unheard := silent(session):
+        yield Finding(
+            NOTE,
+            "VPN webhooks",
+            f"{len(unheard)} did not answer and are tried again: {', '.join(unheard[:_NAMED])}",
+            "The log says what went wrong first.",
         )
     if failed:
         yield Finding(

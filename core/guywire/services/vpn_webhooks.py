@@ -17,6 +17,7 @@ from typing import NamedTuple
 from urllib.parse import quote, urlsplit
 
 import sqlalchemy as sa
+from sqlalchemy.orm import Session
 
 from guywire.db import SessionFactory, reading, writing
 from guywire.models import Vpn, VpnState
@@ -29,6 +30,8 @@ TIMEOUT = 10.0
 _AT_ONCE = 8
 _FIRST_WAIT = timedelta(seconds=5)
 _LONGEST_WAIT = timedelta(hours=1)
+
+_HAS_WEBHOOK = Vpn.webhook_endpoint.is_not(None), Vpn.auth_token.is_not(None)
 
 
 class _Webhook(NamedTuple):
@@ -55,11 +58,23 @@ def announce_all(factory: SessionFactory, clock: Callable[[], datetime]) -> int:
     return errors.count(None)
 
 
+def forget(session: Session, vpn_id: uuid.UUID) -> None:
+    """Have a server told at once: it has another webhook, which has been told nothing."""
+    state = session.get_one(VpnState, vpn_id, with_for_update=True, populate_existing=True)
+    state.announced_checksum, state.announce_at, state.announce_failures = None, None, 0
+
+
+def silent(session: Session) -> Sequence[str]:
+    """The names of the servers whose webhooks did not answer when they were called last."""
+    query = sa.select(Vpn.name).join(VpnState, VpnState.vpn_id == Vpn.id).where(*_HAS_WEBHOOK)
+    return session.scalars(query.where(VpnState.announce_failures > 0).order_by(Vpn.name)).all()
+
+
 def _waiting(factory: SessionFactory, now: datetime) -> Sequence[_Webhook]:
     query = (
         sa.select(Vpn.id, VpnState.checksum, Vpn.webhook_endpoint, Vpn.auth_token)
         .join(VpnState, VpnState.vpn_id == Vpn.id)
-        .where(Vpn.webhook_endpoint.is_not(None), Vpn.auth_token.is_not(None), VpnState.checksum.is_not(None))
+        .where(*_HAS_WEBHOOK, VpnState.checksum.is_not(None))
         .where(VpnState.checksum.is_distinct_from(VpnState.announced_checksum))
         # Once all changes are in it: what is stale will have another checksum in a moment.
         .where(VpnState.inputs_version == VpnState.rendered_version)
