@@ -149,7 +149,7 @@ def test_the_key_of_a_device_is_good_for_its_own_coordinates(
     admin.put(place, {"location": fixed["id"]}, 403)
 
 
-def test_a_location_tells_of_its_devices_and_the_list_of_devices_of_locations(geo, admin, organization, clock):
+def test_a_location_tells_of_its_devices_and_the_list_of_devices_of_locations(geo, admin, organization, permitted):
     building = geo.location()
     ground, first = geo.plan(building, 0), geo.plan(building, -2)
     devices = [admin.make_device(organization, f"d{number}", f"00:00:00:00:00:0{number}") for number in range(3)]
@@ -168,6 +168,9 @@ def test_a_location_tells_of_its_devices_and_the_list_of_devices_of_locations(ge
     assert [each["device_name"] for each in admin.get(indoors, floor="-2")["results"]] == ["d1"]
     assert admin.get(indoors, floor="7")["results"] == []
     assert admin.get(indoors, 400, floor="zz") == {"floor": ["Enter a number."]}
+    # Whoever may not see devices is not told what they are called.
+    permitted("view_devicelocation").get(indoors, 403)
+    assert permitted("view_devicelocation", "view_device").get(indoors)["count"] == 1
 
     def names(**query):
         return sorted(each["name"] for each in admin.get("device/", **query)["results"])

@@ -38,12 +38,19 @@ def animated() -> bytes:
     return written.getvalue()
 
 
+def jpeg_of_scans(number: int) -> bytes:
+    """A progressive JPEG whose last scan comes again and again: hardly any bytes, and each goes over all pixels."""
+    image = picture("JPEG", (400, 400), progressive=True)[:-2]
+    return image + image[image.rindex(b"\xff\xda") :] * number + b"\xff\xd9"
+
+
 IMAGES = {
     "a header of 40,000 by 40,000 pixels": png_of(40_000, 40_000),
     "a little more than is allowed": png_of(4001, 4000),
     "many pixels of nothing": png_of(9000, 9000, zlib.compress(bytes(9000 * 9000 * 3), 9)),
     "a bomb beside the pixels": png_of(1, 1)[:33] + chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(50_000_000), 9)),
     "WebP of 16,383 by 16,383 pixels": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0\0\0\0\0\xfe\x3f\0\xfe\x3f\0",
+    "JPEG of ten thousand scans": jpeg_of_scans(10_000),
     "HTML": b"<html><script>alert(1)</script>",
     "HTML behind the signature of a PNG": b"\x89PNG\r\n\x1a\n<html><script>alert(1)</script>",
     "SVG": SVG,
@@ -106,6 +113,10 @@ def test_nothing_is_kept_of_what_is_refused(geo, admin):
 GOOD = {
     "POINT(12 42)": ("Point", 12, 42),
     "SRID=4326;POINT Z (12 42 100)": ("Point", 12, 42),
+    "POINTZ(12 42 100)": ("Point", 12, 42),
+    "MULTIPOINT (178 -18, -176 -16)": ("MultiPoint", -179, -17),
+    "LINESTRING (170 0, -150 2)": ("LineString", -170, 1),
+    "POLYGON ((-30 0, 40 0, 40 2, -30 0))": ("Polygon", 5, 1),
     HEXEWKB: ("Point", 12.5, 41.8),
     "MULTIPOINT (0 0, 2 4)": ("MultiPoint", 1, 2),
     "polygon ((0 0, 4 0, 4 2, 0 0))": ("Polygon", 2, 1),
@@ -128,6 +139,7 @@ BAD = [
         "POINT EMPTY",
         "POINT (1 2) x",
         "POINT M (1 2 3)",
+        "POINTZM (1 2 3 4)",
         "POINT (nan 1)",
         "POINT (1e999 2)",
     ),

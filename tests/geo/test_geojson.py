@@ -271,8 +271,11 @@ def test_what_went_past_everything_is_put_right(fleet: Fleet, worker: Any) -> No
 
 def test_devices_of_a_deleted_organization_leave_nothing_behind(fleet: Fleet, admin: Client, runtime: Runtime) -> None:
     fleet.place("Rome", ROME)
+    everybody = Fleet(admin, runtime, fleet.organization)
+    cursor = everybody.ask("since=")["cursor"]
     admin.delete(f"/api/v1/users/organization/{fleet.organization}/")
-    assert Fleet(admin, runtime, fleet.organization).ask()["count"] == 0
+    body = everybody.ask(f"since={cursor}")
+    assert (body["complete"], body["features"], body["count"]) == (True, [], 0)
     with writing(runtime.session_factory) as session:
         assert session.scalar(sa.select(sa.func.count(Device.id))) == 0
         assert session.scalar(sa.select(sa.func.count(Organization.id))) == 0

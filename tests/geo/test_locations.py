@@ -149,6 +149,9 @@ def test_files_go_with_their_rows_and_after_a_while_without_them(geo, admin, wor
     clock.advance(25 * 3600)
     worker.run_due(25 * 3600)
     assert len(geo.files()) == 1
+    admin.delete(f"/api/v1/users/organization/{geo.organization}/")
+    worker.run_due(1)
+    assert geo.files() == []
 
 
 def test_without_the_plugin_its_filter_means_nothing(admin, organization, settings, clock):

@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+import sqlalchemy as sa
 from guywire.db import writing
 from guywire.runtime import Runtime
 from guywire.security import add_member
@@ -76,6 +77,15 @@ def test_names_stay_names(app: TestApp, runtime: Runtime, located: str) -> None:
         assert "script-src 'self';" in page.headers["Content-Security-Policy"]
         assert page.headers["X-Frame-Options"] == "DENY"
     assert "modified" in app.get("/map/").html.find("tbody").text
+
+
+def test_a_page_of_the_list_is_no_longer_than_other_pages(app: TestApp, runtime: Runtime, organization: str) -> None:
+    now = runtime.clock()
+    values = {"organization_id": UUID(organization), "name": "mast", "type": "outdoor", "device_count": 1}
+    with writing(runtime.session_factory) as session:
+        session.execute(sa.insert(Location), [{**values, "created": now, "modified": now}] * 101)
+    log_in(app, runtime, "root", is_superuser=True)
+    assert len(app.get("/map/?page_size=100000").html.tbody.find_all("tr")) == 100
 
 
 def test_tiles_come_from_where_the_settings_say() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from guywire import hookimpl
 from guywire.db import writing
-from guywire.events import DeviceMoved, Event
+from guywire.events import DeviceMoved, Event, OrganizationDeleting
 from guywire.interfaces import FieldGroup, Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
 from guywire.models import Base
@@ -16,7 +16,8 @@ from sqlalchemy.orm import Session
 
 from guywire_geo import api, migrations
 from guywire_geo.api.device_filters import DEVICE_FILTERS
-from guywire_geo.services import image_files, placements, points
+from guywire_geo.models import FloorPlan
+from guywire_geo.services import floor_plans, image_files, placements, points
 from guywire_geo.settings import GeoSettings
 
 _VIEW = frozenset({"view"})
@@ -61,10 +62,14 @@ def configure(config: Configurator) -> None:
 
 @hookimpl
 def on_event(session: Session, event: Event) -> None:
-    """Keep what the map counts by up to date; leave the locations of an organization to it when a device goes."""
+    """Keep what the map counts by up to date; leave the locations of an organization to it when a device goes, and
+    none of its pictures behind when it goes itself.
+    """
     points.hear(session, event)
     if isinstance(event, DeviceMoved):
         placements.forget(session, event.device_id)
+    elif isinstance(event, OrganizationDeleting):
+        floor_plans.drop_images(session, FloorPlan.organization_id == event.organization_id)
 
 
 @hookimpl

@@ -1,6 +1,13 @@
-"""What floors are called."""
+"""What floors are called, and which one is looked at first."""
 
 from __future__ import annotations
+
+from collections.abc import Collection
+
+
+def first_of(floors: Collection[int]) -> int | None:
+    """The floor that is shown to who names none: the lowest that is not below ground, else the highest."""
+    return min((floor for floor in floors if floor >= 0), default=max(floors, default=None))
 
 
 def title_of(location: str, floor: int) -> str:

@@ -35,7 +35,10 @@ _EXACT = 15
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A geometry that was checked: ``value`` is GeoJSON with floats, the point is the middle of its bounding box."""
+    """A geometry that was checked: ``value`` is GeoJSON with floats, the point is the middle of its bounding box.
+
+    What lies on both sides of the antimeridian has its box there, if that is the smaller one.
+    """
 
     value: dict[str, Any]
     longitude: float
@@ -50,11 +53,16 @@ def parse(given: Any) -> Geometry:
     check = _Check()
     checked = check.geometry(value)
     longitudes, latitudes = zip(*((x, y) for x, y, *_ in check.positions), strict=True)
-    return Geometry(checked, _middle(longitudes), _middle(latitudes))
+    west, east = _narrowest(longitudes)
+    middle = (west + east) / 2
+    return Geometry(checked, middle - 360 if middle > 180 else middle, (min(latitudes) + max(latitudes)) / 2)
 
 
-def _middle(values: tuple[float, ...]) -> float:
-    return (min(values) + max(values)) / 2
+def _narrowest(longitudes: tuple[float, ...]) -> tuple[float, float]:
+    """West and east of the box that holds them all; east is above 180 if it crosses the antimeridian."""
+    eastwards = [each + 360 if each < 0 else each for each in longitudes]
+    boxes = (min(longitudes), max(longitudes)), (min(eastwards), max(eastwards))
+    return min(boxes, key=lambda box: box[1] - box[0])
 
 
 def _of_text(text: str) -> Any:

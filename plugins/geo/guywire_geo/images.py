@@ -27,6 +27,11 @@ _OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+_MAX_SCANS = 100
+"""A progressive JPEG has some ten. Each goes over all pixels, and a few bytes are enough for one."""
+_SCAN = b"\xff\xda"
+
+
 class ImageInvalid(ValueError):
     """An image that is not taken; the text says why."""
 
@@ -56,6 +61,8 @@ def normalized(data: bytes, max_size: int, max_pixels: int) -> Picture:
     try:
         with Image.open(BytesIO(data), formats=tuple(_TYPES)) as image:
             _require_few_pixels(image.size, max_pixels)
+            if image.format in ("JPEG", "MPO") and data.count(_SCAN) > _MAX_SCANS:
+                raise ImageInvalid(f"The image has more than {_MAX_SCANS} scans.")
             return _rewritten(image)
     except ImageInvalid:
         raise

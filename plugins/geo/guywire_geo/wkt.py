@@ -50,8 +50,11 @@ class _Reader:
         self.tokens = tokens
 
     def geometry(self, *, nested: bool = False) -> dict[str, Any]:
-        name = self._next().upper()
-        if self._peek().upper() in ("Z", "M", "ZM") and self._next().upper() != "Z":
+        word = self._next().upper()
+        name = word.rstrip("ZM")
+        # Both are in use: POINT Z and POINTZ.
+        dimensions = word[len(name) :] or (self._next().upper() if self._peek().upper() in ("Z", "M", "ZM") else "")
+        if dimensions not in ("", "Z"):
             raise GeometryInvalid("Measures (M) of a geometry are not kept.")
         if name == _COLLECTION and not nested:
             return {"type": "GeometryCollection", "geometries": self._list(lambda: self.geometry(nested=True))}

@@ -98,10 +98,10 @@ class PlacedLocations(Resource):
             return sa.select(Location).where(PLACED, *self.listed)
         return sa.select(Location).where(PLACED, *self.wanted.of_location, _lies_within(self.flags.bounds))
 
-    def page(self, size: int = PAGE) -> dict[str, Any]:
-        """A page of features."""
+    def page(self, size: int = PAGE, max_size: int = _NO_LIMIT) -> dict[str, Any]:
+        """A page of features: ``size`` of them, or as many as the query says up to ``max_size``."""
         ids = self.query().with_only_columns(Location.id).order_by(*self.order())
-        page = page_of(self.session, self.request, ids, default_size=size, max_size=_NO_LIMIT)
+        page = page_of(self.session, self.request, ids, default_size=size, max_size=max_size)
         body = page.wrap(self._features(page.ids))
         return _collection(body["count"], body["results"], body["next"], body["previous"])
 

@@ -20,7 +20,7 @@ from pyramid.request import Request
 from guywire_geo.api.bodies import LARGEST, SMALLEST, image_path
 from guywire_geo.api.location import PATH
 from guywire_geo.api.location_devices import admin_edit_url, visible_location
-from guywire_geo.floors import label_of
+from guywire_geo.floors import first_of, label_of
 from guywire_geo.models import DeviceLocation, FloorPlan, Location
 from guywire_geo.services.placements import point_of
 
@@ -74,6 +74,7 @@ _ANSWER = object_schema(
 def list_coordinates(request: Request) -> dict[str, Any]:
     """A page of the devices on a floor: ``lat`` is how far down they are on the plan, ``lng`` how far right."""
     identity = require(request.identity, request.method, "devicelocation")
+    require(identity, request.method, "device")  # which are named
     location = visible_location(request, identity)
     session = request.db
     floors = session.scalars(
@@ -92,12 +93,12 @@ def list_coordinates(request: Request) -> dict[str, Any]:
 
 
 def _wanted(request: Request, floors: Sequence[int]) -> int | None:
-    """The floor that is asked for; else the lowest that is not below ground; else the highest."""
+    """The floor that is asked for, or the first one."""
     if text := request.GET.get("floor"):
         if not text.removeprefix("-").isdecimal() or len(text) > 9:
             raise Invalid({"floor": ["Enter a number."]})
         return int(text)
-    return min((floor for floor in floors if floor >= 0), default=max(floors, default=None))
+    return first_of(floors)
 
 
 def _results(request: Request, location: Location, ids: Sequence[UUID]) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ class LocationResource(TakesImages):
 
     @override
     def delete(self, row: Location) -> None:
-        floor_plans.drop_images(self.session, row)
+        floor_plans.drop_images(self.session, FloorPlan.location_id == row.id)
         super().delete(row)
 
     def _require_indoor(self, plan: dict[str, Any] | None, type: str) -> None:

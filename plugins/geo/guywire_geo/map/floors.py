@@ -15,7 +15,7 @@ from pyramid.request import Request
 
 from guywire_geo.api.bodies import image_path
 from guywire_geo.api.location_devices import visible_location
-from guywire_geo.floors import label_of
+from guywire_geo.floors import first_of, label_of
 from guywire_geo.map.world import LABELS, to_login
 from guywire_geo.models import DeviceLocation, FloorPlan
 from guywire_geo.services.clusters import present_status
@@ -67,10 +67,9 @@ def show_location(request: Request) -> Response:
 
 
 def _wanted(plans: Any, text: str | None) -> Any:
-    """The plan of the floor that is asked for; else the lowest that is not below ground; else the highest."""
-    asked = next((plan for plan in plans if str(plan.floor) == text), None)
-    above = next((plan for plan in plans if plan.floor >= 0), None)
-    return asked or above or (plans[-1] if plans else None)
+    """The plan of the floor that is asked for, or of the first one."""
+    asked = {str(plan.floor): plan for plan in plans}
+    return asked.get(text or "") or asked.get(str(first_of([plan.floor for plan in plans])))
 
 
 def _pins(request: Request, location_id: UUID) -> list[Pin]:

@@ -43,7 +43,7 @@ def show_map(request: Request) -> Response:
         files=request.registry.map_static,
         tiles=request.registry.map_tiles,
         geojson=GEOJSON,
-        locations=placed.page(_ROWS),
+        locations=placed.page(_ROWS, placed.runtime.settings.max_page_size),
         organizations=organizations.pairs,
         types=TYPES,
         labels=LABELS,

@@ -108,13 +108,13 @@ def delete(session: Session, plan: FloorPlan, now: datetime) -> None:
 def delete_all(session: Session, location: Location, now: datetime) -> None:
     """Remove all plans of a location; its devices stay there."""
     _take_devices_off(session, DeviceLocation.location_id == location.id, now)
-    drop_images(session, location)
+    drop_images(session, FloorPlan.location_id == location.id)
     session.execute(sa.delete(FloorPlan).where(FloorPlan.location_id == location.id))
 
 
-def drop_images(session: Session, location: Location) -> None:
-    """The location's plans are about to go: so do their pictures."""
-    image_files.drop(session, session.scalars(sa.select(FloorPlan.image).where(FloorPlan.location_id == location.id)))
+def drop_images(session: Session, condition: Any) -> None:
+    """The plans that fulfil a condition (SQL) are about to go: so do their pictures."""
+    image_files.drop(session, session.scalars(sa.select(FloorPlan.image).where(condition)))
 
 
 def _wait_for_placings(session: Session, plan: FloorPlan) -> None:

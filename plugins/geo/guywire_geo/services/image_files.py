@@ -95,7 +95,7 @@ def remove(runtime: Runtime, names: Sequence[str]) -> None:
 
 
 def sweep(runtime: Runtime) -> None:
-    """The job that removes what was left behind: by a process that was killed, or with a whole organization."""
+    """The job that removes what was left behind: by a process that was killed."""
     folder = folder_of(runtime.settings)
     old = runtime.clock().timestamp() - _GRACE
     names = [path.name for path in folder.iterdir() if path.stat().st_mtime < old] if folder.is_dir() else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import sqlalchemy as sa
-from guywire.events import ConfigsCreated, ConfigStatusChanged, DevicesDeleting, Event
+from guywire.events import ConfigsCreated, ConfigStatusChanged, DevicesDeleting, Event, OrganizationDeleting
 from guywire.models import Config, ConfigState
 from sqlalchemy.event import listens_for
 from sqlalchemy.orm import Session
@@ -101,7 +101,7 @@ def _note_location(connection: sa.Connection, location_id: Any) -> None:
 
 
 def hear(session: Session, event: Event) -> None:
-    """Follow the status of configurations, and devices that go."""
+    """Follow the status of configurations, and devices and organizations that go."""
     if isinstance(event, ConfigStatusChanged):
         _set_status(session, DeviceLocation.device_id == event.device_id, event.status)
     elif isinstance(event, ConfigsCreated):
@@ -112,6 +112,8 @@ def hear(session: Session, event: Event) -> None:
         for place in session.scalars(sa.select(DeviceLocation).where(DeviceLocation.device_id.in_(event.device_ids))):
             session.delete(place)
         session.flush()
+    elif isinstance(event, OrganizationDeleting):
+        note_more(session)
 
 
 def _set_status(session: Session, places: Any, status: Any) -> None:

@@ -52,8 +52,13 @@
   const middle = (geometry) => {
     if (!geometry) return null;
     if (geometry.type === "Point") return [geometry.coordinates[1], geometry.coordinates[0]];
-    const bounds = L.geoJSON(geometry).getBounds();
-    return bounds.isValid() ? [bounds.getCenter().lat, bounds.getCenter().lng] : null;
+    const around = (eastwards) => L.geoJSON(geometry, { coordsToLatLng: ([x, y]) => L.latLng(y, eastwards && x < 0 ? x + 360 : x) }).getBounds();
+    const width = (box) => box.getEast() - box.getWest();
+    // As the server does it: across the antimeridian, if that is narrower.
+    const [plain, crossing] = [around(false), around(true)];
+    if (!plain.isValid()) return null;
+    const { lat, lng } = (width(crossing) < width(plain) ? crossing : plain).getCenter();
+    return [lat, lng > 180 ? lng - 360 : lng];
   };
 
   const grouped = () => {
