@@ -114,7 +114,8 @@ def test_bad_servers_are_refused_by_field_and_leave_nothing(admin, make_vpn, oth
         "config": ["This field cannot be blank."],
         "__all__": ["'places' is a required property"],
     }
-    assert make_vpn(status=400, webhook_endpoint="not-a-url") == {"webhook_endpoint": ["Enter a valid URL."]}
+    for bad in ("not-a-url", "http://example.org:99999/", "http://[::1/"):
+        assert make_vpn(status=400, webhook_endpoint=bad) == {"webhook_endpoint": ["Enter a valid URL."]}
     assert make_vpn(status=400, color=None) == {"color": ["A color is required."]}
     assert make_vpn(status=400, color="x" * 21) == {"color": ["Ensure this field has no more than 20 characters."]}
     assert admin.get("vpn/")["count"] == 0
@@ -494,7 +495,7 @@ def test_a_webhook_that_an_operator_puts_right_is_told_at_once(admin, make_vpn, 
         with reading(runtime.session_factory) as session:
             return silent(session)
 
-    endpoint = f"http://127.0.0.1:{webhook.server_port}/trigger-update"
+    endpoint = f"http://127.0.0.1:{webhook.server_port}/grüße"
     webhook.status = 403
     vpn = make_vpn(webhook_endpoint=endpoint, auth_token="wrong")
     worker.run_due(0.0)
@@ -504,7 +505,7 @@ def test_a_webhook_that_an_operator_puts_right_is_told_at_once(admin, make_vpn, 
     worker.run_due(10.0)
     admin.patch(f"vpn/{vpn['id']}/", {"auth_token": "right"})
     worker.run_due(20.0)
-    assert [path for path, *_ in webhook.calls] == [f"/trigger-update?key={token}" for token in ("wrong", "right")]
+    assert [path for path, *_ in webhook.calls] == [f"/gr%C3%BC%C3%9Fe?key={token}" for token in ("wrong", "right")]
     assert unheard() == []
 
 

@@ -28,6 +28,9 @@ TIMEOUT = 10.0
 """Seconds that a webhook may take. The worker waits for the slowest one."""
 
 _AT_ONCE = 8
+_AS_IT_IS = "/?:@!$&'()*+,;=%~"
+"""What has a meaning in a path or a query, or has been quoted already."""
+
 _FIRST_WAIT = timedelta(seconds=5)
 _LONGEST_WAIT = timedelta(hours=1)
 
@@ -99,14 +102,18 @@ def _tell(webhook: _Webhook) -> str | None:
             )
         else:
             connection = http.client.HTTPConnection(url.hostname or "", url.port, timeout=TIMEOUT)
-        query = f"{url.query}&" if url.query else ""
+        query = f"{quote(url.query, safe=_AS_IT_IS)}&" if url.query else ""
+        path = quote(url.path or "/", safe=_AS_IT_IS)
         try:
-            connection.request("POST", f"{url.path or '/'}?{query}key={quote(webhook.token, safe='')}")
+            connection.request("POST", f"{path}?{query}key={quote(webhook.token, safe='')}")
             status = connection.getresponse().status
         finally:
             connection.close()
-    except (OSError, http.client.HTTPException, ValueError) as error:
+    except OSError as error:
         return repr(error)
+    except (http.client.HTTPException, ValueError) as error:
+        # Not what it says: that may quote the token.
+        return type(error).__name__
     return None if 200 <= status < 300 else f"status {status}"
 
 
