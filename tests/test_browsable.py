@@ -258,6 +258,25 @@ def test_a_device_may_be_made_without_configuration(browser: Browser, admin: Cli
     assert admin.get(f"device/{device['id']}/")["config"] is None
 
 
+def test_pages_lead_to_all_that_there_is_of_an_object(browser: Browser, admin: Client, organization: str) -> None:
+    # Under whatever path that is, and whatever it calls the id.
+    page = browser.follow(browser.open(f"/api/v1/users/organization/{organization}/"), "Settings")
+    crumbs = [each.text for each in page.html.find("nav", class_="crumbs").find_all("li")]
+    assert crumbs == ["Start", "Organizations", "Organization", "Settings"]
+    page = browser.open("/api/v1/users/user/")
+    page = browser.send(page, "Create", 201, username="eve", email="eve@example.org", password="correct horse")
+    user = browser.follow(page, "Go on")
+    assert "eve@example.org" in browser.follow(user, "E-mail addresses").html.table.text
+    page = browser.follow(user, "Password", 405)
+    new = "battery staple"
+    browser.send(page, "Send", 200, new_password=new, confirm_password=new)
+    # What the newest object lacks still has a column.
+    admin.make_device(organization, "with")
+    bare = {"name": "without", "organization": organization, "mac_address": "00:00:00:00:00:09"}
+    admin.post("device/", bare)
+    assert "Status" in [each.text for each in browser.open("device/").html.find_all("th")]
+
+
 def test_whatever_can_be_done_has_a_form(browser: Browser, admin: Client, organization: str) -> None:
     template = admin.make_template(organization, "lan")
     page = browser.follow(browser.open(f"template/{template['id']}/"), "Clone", 405)

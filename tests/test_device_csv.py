@@ -200,7 +200,8 @@ def test_rows_make_and_change_devices_and_are_reported_one_by_one(admin, organiz
     assert (second["config"]["context"], second["config"]["backend"]) == ({"a": 1}, OPENWRT)
     assert second["config"]["templates"] == [template]
     detail = admin.get(f"device/{bare['id']}/")
-    assert third == detail | {"name": "renamed", "model": "two\nlines", "modified": "2026-01-01T12:00:01Z"}
+    assert third == detail | {"name": "renamed", "model": "two\nlines", "modified": "2026-01-01T12:00:01.000002Z"}
+    assert [each["name"] for each in admin.get("device/")["results"]][:2] == ["ap-2", "ap-1"]
 
 
 def test_all_or_nothing_unless_partial_is_asked_for(admin, organization, other_organization, fleet):

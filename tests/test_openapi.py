@@ -104,6 +104,7 @@ def test_the_document_is_valid_and_says_what_there_is(
     assert yaml.safe_load(as_yaml.body) == document
     for path in ("docs.json", "docs.yaml", "docs/"):
         anonymous.request("GET", f"/api/v1/{path}", status=401)
+        assert operator.request("POST", f"/api/v1/{path}", status=405).headers["Allow"] == "GET, HEAD"
     assert documented_routes(document).keys() == registered_routes(app)
     identifiers = [operation["operationId"] for operation in documented_routes(document).values()]
     assert len(set(identifiers)) == len(identifiers)

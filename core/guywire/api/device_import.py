@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -103,7 +103,8 @@ class DeviceImport:
 
         validation = Validation(is_form=False, exists=existing, registry=self._runtime.registry)
         for number, row in enumerate(rows, 1):
-            yield self._import(session, row, validation, now)
+            # Lists are by time: rows that are imported together follow each other as in their file.
+            yield self._import(session, row, validation, now + timedelta(microseconds=number - 1))
             if number % BATCH == 0:
                 session.flush()
                 session.expunge_all()

@@ -49,10 +49,10 @@ def _states(registry: Any) -> Mapping[str, str]:
 
 @register(PATH, methods=frozenset({"LIST", "GET"}))
 class JobResource(Resource):
-    """Background jobs that wait, run, failed, or have shown their progress and ended not long ago.
+    """Background jobs: those that wait, run, failed, or have shown their progress and ended not long ago.
 
-    `done` of `total` is done, `rate` of them in a second; `estimate` is when a running job will probably end. A job of
-    an organization is shown to its managers, any other only to superusers.
+    ``done`` of ``total`` is done, ``rate`` of them in a second; ``estimate`` is when a running job will probably end. A
+    job of an organization is shown to its managers, any other only to superusers.
     """
 
     model = JobRecord

@@ -67,7 +67,7 @@ def _memberships() -> Field:
 
     return Field(
         convert,
-        kind="object",
+        kind="json",
         help="An organization and is_admin: adds or changes a place in it. A list of them replaces all places.",
     )
 

@@ -29,7 +29,7 @@ class EmailBody(Schema):
 
 @register(f"{PATH}{{user_id:{UUID_PATTERN}}}/email/", id_pattern=r"[0-9]+")
 class EmailResource(Resource):
-    """The e-mail addresses of a user."""
+    """E-mail addresses: those of a user. By the primary one the user logs in and gets mail."""
 
     model = EmailAddress
     schema = EmailBody

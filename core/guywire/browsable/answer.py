@@ -83,7 +83,7 @@ class _Answer:
             delete_parameters=parameters_of(self.service, "DELETE", self.maker) if self.service else [],
             options=self.identity is not None and self.service is not None,
             related=self._related(),
-            acts=self._only_acts() and self.service is not None and self.service.operations["POST"].body is None,
+            acts=self._only_acts() and self._needs_no_body("POST"),
             formats="GET" in self.service.operations if self.service else False,
             json_url=self._json_url(),
         )
@@ -102,7 +102,11 @@ class _Answer:
 
     def _only_acts(self) -> bool:
         """Whether somebody opened the address of something that can only be done: there is its form, then."""
-        return self.status == 405 and self.request.method == "GET" and self._offers("POST")
+        return self.status == 405 and self.request.method == "GET" and (self._offers("POST") or self._offers("PUT"))
+
+    def _needs_no_body(self, method: str) -> bool:
+        operation = self.service.operations.get(method) if self.service else None
+        return operation is not None and operation.body is None
 
     def _problem(self) -> str:
         if self._only_acts():
@@ -189,7 +193,7 @@ class _Answer:
         if self.status == 201:
             sent = None
         is_object = isinstance(self.data, dict) and self.status == 200 and self.request.method != "OPTIONS"
-        if "POST" not in methods and not refused and not is_object:
+        if "POST" not in methods and not refused and not is_object and not self._only_acts():
             return None
         data = self.data if is_object and "POST" not in methods else None
         return form_of(

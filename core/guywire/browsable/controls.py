@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from guywire.api import description
+
+_SHORT = re.compile(r"\b(ca|crl|dh|id|ip|mac|url|vpn)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,4 +68,5 @@ def messages(errors: Any) -> list[str]:
 def label_of(path: str) -> str:
     """What the field of a path is called."""
     name = path.rpartition(".")[2].replace("__gte", " from").replace("__lt", " before")
-    return description.label_of(name.replace("__", ": "))
+    label = description.label_of(name.replace("__", ": "))
+    return _SHORT.sub(lambda word: word[0].upper(), label)

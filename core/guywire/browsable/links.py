@@ -31,9 +31,8 @@ def related_to(
 ) -> list[Related]:
     """What else there is to see of an object or a list, and what the user may do with it as it is now."""
     found = []
-    for other in sitemap.below(service):
-        path = request.path + other.path[len(service.path) :]
-        method = next((each for each in ("GET", "POST") if each in other.operations), None)
+    for path, other in sitemap.below(request.path_info):
+        method = next((each for each in ("GET", "POST", "PUT") if each in other.operations), None)
         operation = other.operations[method] if method else None
         if operation is None or not operation.allows(identity):
             continue

@@ -8,7 +8,7 @@ from typing import Any
 
 from pyramid.request import Request
 
-from guywire.api.description import members
+from guywire.api.description import Member, members
 from guywire.api.service import APIService
 from guywire.browsable.controls import Control, label_of
 from guywire.browsable.maker import Maker
@@ -33,7 +33,7 @@ _COLUMNS = (
     "management_ip",
     "modified",
 )
-"""What people look for first. The table has the first few of these that the objects have."""
+"""What people look for first. The table has the first few of these that any of the objects has."""
 
 _MAX_COLUMNS = 7
 
@@ -68,7 +68,7 @@ def table_of(results: list[Any], service: APIService, sitemap: Sitemap, maker: M
     if not rows or service.resource is None:
         return None
     fields = {member.name: member for member in members(service.resource.schema)}
-    keys = [key for key in _COLUMNS if key in rows[0] and any(row.get(key) not in (None, "") for row in rows)]
+    keys = [key for key in _COLUMNS if any(row.get(key) not in (None, "") for row in rows)]
     if len(keys) > _MAX_COLUMNS:
         # When it changed last is worth more than one more detail.
         keys = [*keys[: _MAX_COLUMNS - 1], keys[-1]]
@@ -77,9 +77,13 @@ def table_of(results: list[Any], service: APIService, sitemap: Sitemap, maker: M
         if field is not None and field.kind == "reference":
             _name(rows, key, field.model, sitemap, maker)
     detail_path = sitemap.detail_path(service.resource.model)
-    columns = [(key, fields[key].label if key in fields else label_of(key)) for key in keys]
+    columns = [(key, _label(fields.get(key), key)) for key in keys]
     links = [detail_path.format(row["id"]) if detail_path and "id" in row else None for row in rows]
     return Table(columns, [(link, [row.get(key) for key in keys]) for link, row in zip(links, rows, strict=True)])
+
+
+def _label(member: Member | None, key: str) -> str:
+    return (member and member.field and member.field.label) or label_of(key)
 
 
 def _name(rows: list[dict[str, Any]], key: str, model: Any, sitemap: Sitemap, maker: Maker) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,10 @@ from pyramid.registry import Registry
 
 from guywire.api.service import APIService, services_of
 
+_FAMILY = re.compile(r"/api/v1/[a-z]+/")
+"""What paths begin with. Of one object there may be paths in several families: a plugin has its own."""
+_NAME = re.compile(r"\{[a-z]\w*:?")
+
 
 class Sitemap:
     """The REST API's services, plugins' included."""
@@ -18,9 +23,10 @@ class Sitemap:
     def __init__(self, registry: Registry) -> None:
         mapper = registry.getUtility(IRoutesMapper)
         self._routes = [(service, mapper.get_route(service.name)) for service in services_of(registry)]
+        self._families = sorted({family[0] for service, _ in self._routes if (family := _FAMILY.match(service.path))})
         self._detail_paths = {
             service.resource.model: service.path
-            for service, route in reversed(self._routes)
+            for service, route in self._routes
             if service.resource is not None and list(_placeholders(route)) == ["id"] and service.path.endswith("}/")
         }
 
@@ -30,27 +36,45 @@ class Sitemap:
 
     def above(self, path: str) -> list[tuple[str, APIService]]:
         """The services with a page that lie on the way to ``path``, with their addresses; its own is the last."""
-        parts = path.strip("/").split("/")
+        own = self.at(path)
         found = []
-        for count in range(1, len(parts) + 1):
-            prefix = "/" + "/".join(parts[:count]) + "/"
-            service = self.at(prefix)
-            if service is not None and (count == len(parts) or "GET" in service.operations):
-                found.append((quote(prefix), service))
+        for end in (match.end() for match in re.finditer("/", path)):
+            for prefix in (path[:end], *self._elsewhere(path[:end] if own else "")):
+                service = self.at(prefix)
+                if service is not None and (service is own or "GET" in service.operations):
+                    found.append((quote(prefix), service))
+                    break
+        if own is not None and not path.endswith("/"):
+            found.append((quote(path), own))
         return found
 
-    def below(self, service: APIService) -> list[APIService]:
-        """The services right below an object's own: what else there is to see of it and to do with it."""
-        children = (other for other, _ in self._routes if other is not service and other.path.startswith(service.path))
-        return [other for other in children if "{" not in other.path[len(service.path) :]]
+    def below(self, path: str) -> list[tuple[str, APIService]]:
+        """The services right below that of ``path``, with their addresses: what else there is to see of an object and
+        to do with it.
+        """
+        service, route = next((service, route) for service, route in self._routes if route.match(path) is not None)
+        shape, values = _shape(service.path), list(route.match(path).values())
+        found = []
+        for other, other_route in self._routes:
+            rest = _shape(other.path).removeprefix(shape)
+            if other is not service and _shape(other.path) == shape + rest and rest and "{" not in rest:
+                names = list(_placeholders(other_route))
+                found.append((other_route.generate(dict(zip(names, values, strict=True))), other))
+        return found
 
     def lists(self) -> list[APIService]:
-        """The services that list objects and need no others to be named before."""
-        return [
-            service
+        """The services that list objects and need no others to be named before; one for each kind of objects."""
+        found = {
+            service.resource.model: service
             for service, route in self._routes
             if service.resource is not None and "GET" in service.operations and not list(_placeholders(route))
-        ]
+        }
+        return list(found.values())
+
+    def _elsewhere(self, path: str) -> list[str]:
+        """The same address in other families."""
+        family = _FAMILY.match(path)
+        return [] if family is None else [each + path[family.end() :] for each in self._families if each != family[0]]
 
     def list_of(self, model: Any) -> APIService | None:
         """The service that lists objects of ``model``."""
@@ -60,6 +84,11 @@ class Sitemap:
         """Where one object of ``model`` is shown, with ``{}`` for its id."""
         path = self._detail_paths.get(model)
         return None if path is None else path[: path.index("{")] + "{}/"
+
+
+def _shape(path: str) -> str:
+    """A service's path as far as others continue it: without its family and the names of what varies in it."""
+    return _NAME.sub("{", _FAMILY.sub("", path, count=1))
 
 
 def _placeholders(route: Any) -> Iterator[str]:

@@ -16,11 +16,13 @@ from guywire.browsable.page import render, visitor
 from guywire.browsable.sitemap import Sitemap, sitemap_of
 from guywire.browsable.words import description_of, title_of
 from guywire.db import reading
-from guywire.models import ConfigState, Device, DeviceGroup, Template
+from guywire.models import ConfigState, Device, DeviceGroup, Template, Vpn
 from guywire.security import Identity
 from guywire.services.status import STATUSES, has_status
 
 _CHANGES = 8
+_FIRST = (Device, Template, DeviceGroup, Vpn)
+"""What people come for; the rest follows in the order of the alphabet."""
 
 
 def includeme(config: Configurator) -> None:
@@ -38,7 +40,7 @@ def _start(request: Request) -> Response:
         return render(
             request,
             "start.jinja2",
-            resources=_resources(sitemap, identity),
+            resources=sorted(_resources(sitemap, identity), key=lambda each: (each["place"], each["title"])),
             fleet=_fleet(request, session, identity),
             devices=getattr(sitemap.list_of(Device), "path", None),
             changes=_changes(request, session, identity),
@@ -50,6 +52,7 @@ def _resources(sitemap: Sitemap, identity: Identity) -> list[dict[str, Any]]:
         {
             "path": service.path,
             "title": title_of(service),
+            "place": _FIRST.index(service.resource.model) if service.resource.model in _FIRST else len(_FIRST),
             "description": description_of(service),
             "creates": "POST" in service.operations and service.operations["POST"].allows(identity),
         }

@@ -18,11 +18,15 @@ _CODE = re.compile(r"``(.+?)``")
 
 def title_of(service: APIService) -> str:
     """A service's title. Lists are called what their resource's description begins with ("Devices: …")."""
-    if service.resource is not None and "}" not in service.path:
+    if service.resource is not None and ("}" not in service.path or _is_list(service)):
         return plural_of(service.resource)
     if "}/" in service.path and not service.path.endswith("}/"):
         return service.path.rstrip("/").rpartition("/")[2].replace("-", " ").capitalize()
     return service.title
+
+
+def _is_list(service: APIService) -> bool:
+    return "GET" in service.operations and service.operations["GET"].page
 
 
 def description_of(service: APIService) -> Markup:

@@ -15,7 +15,7 @@ from typing_extensions import override
 from guywire.api.answers import Response
 from guywire.api.service import JSON, Operation, described
 from guywire.browsable.page import render, static_version
-from guywire.errors import NotAuthenticated
+from guywire.errors import MethodNotAllowed, NotAuthenticated
 from guywire.openapi.document import build
 
 PAGE = "/api/v1/docs/"
@@ -35,6 +35,7 @@ def includeme(config: Configurator) -> None:
         config.add_route(name, path)
     for name, view in (("docs_json", as_json), ("docs_yaml", as_yaml), ("docs", as_page), ("redoc", to_page)):
         config.add_view(view, route_name=name, request_method=("GET", "HEAD"))
+        config.add_view(_no_other_method, route_name=name)
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,10 @@ def as_page(request: Request) -> Response:
 def to_page(request: Request) -> Response:
     """Where older links to the description lead."""
     return Response(status=301, location=PAGE)
+
+
+def _no_other_method(request: Request) -> Response:
+    raise MethodNotAllowed(request.method, "GET, HEAD")
 
 
 def _for_users(request: Request) -> Description:
