@@ -82,6 +82,11 @@ def test_vxlan_tunnels_have_a_number_each_unless_the_server_has_one_for_all(stor
     # The server changes its mind again: everybody has their own number still.
     story.client.patch(f"vpn/{server['id']}/", {"config": server["config"]})
     assert "option vid '2'" in story.network_of(devices[1])
+    config = {"wireguard": [{"name": "wg0", "port": 1}], "vxlan": [{"vni": 2**24}]}
+    assert (
+        "vxlan/0/vni"
+        in story.server(400, backend=VXLAN, name="x", subnet=story.subnet("10.9.0.0/24"), config=config)["__all__"][0]
+    )
 
 
 def test_ipv6_subnets_give_addresses_and_masks_of_ipv6(story):

@@ -11,10 +11,8 @@ from sqlalchemy.orm import Session
 
 from guywire_vpn_wireguard.keys import KeyPair, new_key_pair
 from guywire_vpn_wireguard.models import WireguardClient, WireguardServer
+from guywire_vpn_wireguard.schema import LARGEST_VNI
 from guywire_vpn_wireguard.server_files import Peer
-
-LARGEST_VNI = 2**24 - 1
-"""A VXLAN network identifier has 24 bits."""
 
 _CHUNK = 1000
 

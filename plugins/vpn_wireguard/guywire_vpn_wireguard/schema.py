@@ -14,6 +14,9 @@ from netjsonconfig.backends.wireguard.schema import schema as wireguard_schema
 
 from guywire_vpn_wireguard.keys import is_key
 
+LARGEST_VNI = 2**24 - 1
+"""A VXLAN network identifier has 24 bits."""
+
 # What wg-quick takes for the name of an interface. The schema takes more, and the name is a file's too.
 _INTERFACE = re.compile(r"[a-zA-Z0-9_=+.-]{1,15}", re.ASCII)
 _FILE = re.compile(r"/?[a-zA-Z0-9_.-]+(/[a-zA-Z0-9_.-]+)*", re.ASCII)
@@ -30,8 +33,17 @@ def _with_one(schema: Mapping[str, Any], *names: str) -> JSONObject:
     return own
 
 
+def _with_24_bits(schema: JSONObject) -> JSONObject:
+    """The schema without the one number too many that netjsonconfig takes for the identifier of a network."""
+    kinds = schema["properties"]["vxlan"]["items"]["properties"]["vni"]["oneOf"]
+    for kind in kinds:
+        if "maximum" in kind:
+            kind["maximum"] = LARGEST_VNI
+    return schema
+
+
 WIREGUARD = _with_one(wireguard_schema, "wireguard")
-VXLAN = _with_one(vxlan_schema, "wireguard", "vxlan")
+VXLAN = _with_24_bits(_with_one(vxlan_schema, "wireguard", "vxlan"))
 
 
 def check(config: JSONObject, schema: Mapping[str, Any]) -> None:
