@@ -402,6 +402,8 @@ def test_pages_offer_only_what_the_user_may_do(
     page = browser.open(f"template/{shared['id']}/")
     assert not page.html.find(id="form")
     assert not page.html.find("button", string="Delete shared-one")
+    newcomer = Browser(TestApp(browser.app.app)).log_in(runtime, "newcomer")
+    assert "You see no devices" in newcomer.open("/")
     # Operators look at organizations but do not make them.
     page = browser.open("/api/v1/users/organization/")
     assert not page.html.find(id="form")
