@@ -15,6 +15,8 @@ from guywire import hookimpl
 from guywire.interfaces import CommandType, ConnectionFailed, ExecutionResult
 
 CONNECTOR = "drill.Wire"
+PATIENCE = 120
+"""Seconds after which a device that says nothing is given up; none of them waits so long."""
 PAUSE = 0.1
 """Seconds that a device takes for whatever it is told."""
 
@@ -74,7 +76,7 @@ class Devices:
                 self.visits[device] += 1
             try:
                 if gate is not None:
-                    gate.wait(60)
+                    gate.wait(PATIENCE)
                 _say(file, "welcome")
                 while (line := file.readline()) and self._obey(device, json.loads(line), file):
                     pass
@@ -152,7 +154,9 @@ class WireConnector:
 
     def connect(self, address: str, params: Any, host_key: Any, limits: Any) -> Wire:
         try:
-            return Wire(socket.create_connection(("127.0.0.1", params["port"]), limits.connect), address)
+            stream = socket.create_connection(("127.0.0.1", params["port"]), limits.connect)
+            stream.settimeout(PATIENCE)
+            return Wire(stream, address)
         except OSError as error:
             raise ConnectionFailed(str(error)) from None
 

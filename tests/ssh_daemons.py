@@ -112,11 +112,11 @@ def _served(command: Sequence[Any], port: int, log: Path) -> Iterator[subprocess
     with log.open("ab") as stream:
         process = subprocess.Popen(list(map(str, command)), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
     try:
-        eventually(lambda: _greets(port), f"{command[0]} on port {port}: {log.read_text()}", 10)
+        eventually(lambda: _greets(port), f"{command[0]} on port {port}: {log.read_text()}", 60)
         yield process
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _greets(port: int) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from celery import signals
+from celery.worker.consumer import Consumer
 
 from guywire.builtin import BUILTIN
 from guywire.cli.ini import Ini
@@ -38,6 +39,23 @@ if _settings.job_runner != "celery":
 
 app = create_celery(_settings.celery_broker)
 """What ``celery -A guywire.celery`` finds."""
+app.conf.worker_consumer = f"{__name__}:BrokerConsumer"
+
+
+class BrokerConsumer(Consumer):
+    """What reads from the broker, and connects again when that went away."""
+
+    def on_connection_error_after_connected(self, error: Exception) -> None:
+        """Let go of the broken connection.
+
+        Celery would hand messages back that it had fetched and not begun. Redis is away, so that fails, and would end
+        the worker. They need not be handed back: what waits is in the job table, and is sent again.
+        """
+        try:
+            super().on_connection_error_after_connected(error)
+        except Exception as failure:  # noqa: BLE001 (anything: the connection is broken)
+            log.warning("the broker went away with messages that were not begun: %r", failure)
+
 
 _guard = threading.Lock()
 _runners: dict[int, tuple[Runner, Keeper[JobRecord]]] = {}

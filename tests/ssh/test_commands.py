@@ -295,6 +295,10 @@ def test_output_can_be_watched_and_is_kept_up_to_a_limit(operator, path, host, v
         place = watch(0)
         say("\0third ")
         assert watch(place) == place
+        # Nothing more is said for a while.
+        clock.advance(1)
+        say("")
+        place = watch(place)
         clock.advance(1)
         say("fourth ")
         watch(place)
@@ -303,7 +307,7 @@ def test_output_can_be_watched_and_is_kept_up_to_a_limit(operator, path, host, v
 
     host.answer = answer
     visit()
-    assert seen == ["", "first second ", "", "\ufffdthird fourth "]
+    assert seen == ["", "first second ", "", "\ufffdthird ", "fourth "]
     whole = operator.get(f"{path}{made}/")["output"]
     assert whole.startswith("".join(seen))
     assert len(whole) < limit + 200

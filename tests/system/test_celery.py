@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -21,20 +23,26 @@ from guywire.models import JobRecord
 from guywire.runtime import Runtime, create_runtime
 from guywire.testing.databases import data_dir, fresh_database
 from processes import descendants, eventually, free_port, is_alive
+from redis import Redis
 
 pytestmark = pytest.mark.system
 
 JOBS = 200
-PATIENCE = 60
+PATIENCE = 180
+NO_LIMIT = 1_000_000
 
 DRILL = """
 import os, time
+from pathlib import Path
 from guywire import hookimpl
 from guywire.interfaces import Job
 
-def note(runtime, n, pause=0.02):
-    time.sleep(pause)
-    with open(os.environ["DRILL"], "a") as file:
+notes, limit = Path(os.environ["DRILL"]), Path(os.environ["DRILL_LIMIT"])
+
+def note(runtime, n):
+    while n != "tick" and len(notes.read_text().replace("tick", "").split()) >= int(limit.read_text()):
+        time.sleep(0.05)
+    with notes.open("a") as file:
         file.write(f"{n}\\n")
 
 def count(runtime, progress):
@@ -44,7 +52,7 @@ def count(runtime, progress):
 def fail(runtime):
     raise RuntimeError("as it has to")
 
-ticks = Job("drill.tick", lambda runtime: note(runtime, "tick", 0), every=1.0)
+ticks = Job("drill.tick", lambda runtime: note(runtime, "tick"), every=1.0)
 
 @hookimpl
 def register_jobs():
@@ -66,14 +74,16 @@ class Drill:
         (package / "METADATA").write_text("Name: drill\nVersion: 1\n")
         (package / "entry_points.txt").write_text("[guywire]\ndrill = drill\n")
         (folder / "plugins/drill.py").write_text(DRILL)
+        self.folder = folder
         self.notes = folder / "notes"
         self.notes.touch()
+        self.let_do(NO_LIMIT)
         self.log = folder / "log"
-        self.folder = folder
         clean = {name: value for name, value in os.environ.items() if not name.startswith(("GUYWIRE_", "PYTHONWARN"))}
         self.environ = clean | {
             "GUYWIRE_INI": str(self.ini),
             "DRILL": str(self.notes),
+            "DRILL_LIMIT": str(folder / "limit"),
             "PYTHONPATH": str(folder / "plugins"),
         }
         self.runtime: Runtime = create_runtime(Ini(str(self.ini)).settings(), BUILTIN)
@@ -96,6 +106,14 @@ class Drill:
             kill({process.pid, *descendants(process.pid), *family})
             process.wait()
 
+    def let_do(self, number: int) -> None:
+        """Jobs beyond this number (give or take one for each process) have to wait."""
+        (self.folder / "new").write_text(str(number))
+        (self.folder / "new").replace(self.folder / "limit")
+
+    def logged(self, text: str) -> bool:
+        return text in self.log.read_text()
+
     def done(self) -> list[str]:
         return [line for line in self.notes.read_text().split() if line != "tick"]
 
@@ -104,9 +122,9 @@ class Drill:
             counted = sa.select(sa.func.count()).where(JobRecord.name == "drill.note")
             return session.scalar(counted) or 0
 
-    def states(self) -> dict[str, str]:
+    def job(self, name: str) -> Any:
         with reading(self.runtime.session_factory) as session:
-            return {row.name: row.state for row in session.execute(sa.select(JobRecord.name, JobRecord.state))}
+            return session.scalars(sa.select(JobRecord).where(JobRecord.name == name)).first()
 
 
 def kill(pids: set[int]) -> None:
@@ -131,6 +149,12 @@ def make_drill(tmp_path: Path) -> Iterator[Callable[[str], Drill]]:
     drop()
 
 
+def waits_with_one_in_hand(port: int) -> bool:
+    """Whether a worker has fetched a message that it cannot begin, and would take another one."""
+    with Redis(port=port) as client:
+        return client.hlen("unacked") == 1 and any("b" in each["flags"] for each in client.client_list())
+
+
 @contextmanager
 def redis(folder: Path, port: int) -> Iterator[subprocess.Popen[bytes]]:
     """A Redis that keeps nothing on disk."""
@@ -148,29 +172,60 @@ def test_no_job_is_lost_when_workers_and_redis_are_killed(make_drill, tmp_path):
     drill = make_drill(f"redis://127.0.0.1:{port}/0")
     queue = drill.runtime.queue
     with redis(tmp_path, port) as first_redis:
+        drill.let_do(40)
         queue.enqueue_many("drill.note", [{"n": n} for n in range(JOBS)], priority=Priority.BULK)
         with drill.celery() as first:
-            eventually(lambda: len(drill.done()) > 30, "the first jobs", PATIENCE)
+            eventually(lambda: len(drill.done()) >= 40, "the first jobs", PATIENCE)
             kill({first.pid, *descendants(first.pid)})
             first.wait()
-            assert drill.unfinished() > 50
-        with drill.celery():
-            seen = len(drill.done())
-            eventually(lambda: len(drill.done()) > seen + 30, "more jobs", PATIENCE)
+            assert drill.unfinished() > JOBS / 2
+        drill.let_do(80)
+        with drill.celery() as second:
+            eventually(lambda: len(drill.done()) >= 80, "more jobs", PATIENCE)
+            # By now it has fetched messages that it cannot begin.
             first_redis.kill()
             first_redis.wait()
-            queue.enqueue("drill.note", n="while Redis is away")
+            eventually(lambda: drill.logged("Connection to broker lost"), "that the worker notices", PATIENCE)
+            queue.enqueue("drill.note", n="late")
             queue.enqueue("drill.fail")
-            assert drill.unfinished() > 1
+            drill.let_do(NO_LIMIT)
             with redis(tmp_path, port):
                 eventually(lambda: not drill.unfinished(), "all jobs", PATIENCE)
                 queue.enqueue("drill.count")
-                eventually(lambda: drill.states().get("drill.count") == "succeeded", "a job with progress", PATIENCE)
-    assert set(drill.done()) == {*map(str, range(JOBS)), "while", "Redis", "is", "away"}
+                counted = eventually(lambda: (job := drill.job("drill.count")) and job.finished and job, "it", PATIENCE)
+                eventually(lambda: drill.job("drill.fail").error, "the failure", PATIENCE)
+                eventually(lambda: "tick" in drill.notes.read_text(), "what is periodic", PATIENCE)
+            assert second.poll() is None, "the worker outlives its broker"
+    assert (counted.state, counted.done) == ("succeeded", 3)
+    assert drill.job("drill.fail").error == "RuntimeError (the log of the worker says more)"
+    assert set(drill.done()) == {*map(str, range(JOBS)), "late"}
     # Only what ran when somebody was killed may have been done twice.
     assert len(drill.done()) <= JOBS + 4 + 4
-    assert drill.states()["drill.fail"] == "waiting"
-    assert "tick" in drill.notes.read_text()
+
+
+def test_a_worker_outlives_redis_whatever_it_has_in_hand(make_drill, tmp_path):
+    port = free_port()
+    drill = make_drill(f"redis://127.0.0.1:{port}/0")
+    drill.let_do(0)
+    with drill.celery() as worker:
+        with redis(tmp_path, port):
+            # One more than it has processes.
+            drill.runtime.queue.enqueue_many("drill.note", [{"n": n} for n in range(3)])
+            eventually(lambda: waits_with_one_in_hand(port), "the messages", PATIENCE)
+        eventually(lambda: drill.logged("Connection to broker lost"), "that the worker notices", PATIENCE)
+        drill.let_do(NO_LIMIT)
+        with redis(tmp_path, port):
+            eventually(lambda: not drill.unfinished(), "all jobs", PATIENCE)
+        assert worker.poll() is None
+    assert sorted(drill.done()) == ["0", "1", "2"]
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 5).close()
+    except OSError:
+        return False
+    return True
 
 
 @pytest.fixture
@@ -194,6 +249,7 @@ def rabbitmq(tmp_path: Path) -> Iterator[str]:
     }
     # Left alone, the node would start a daemon that stays.
     names = subprocess.Popen(["epmd"], env=environ)
+    eventually(lambda: _listens(epmd), "epmd", PATIENCE)
     process = subprocess.Popen(
         ["/usr/lib/rabbitmq/bin/rabbitmq-server"],
         env=environ,

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ from processes import ROOT, Instance, descendants, eventually, free_port, web_pr
 pytestmark = pytest.mark.system
 
 DEVICES = 40
-PATIENCE = 60
+PATIENCE = 180
 WAKE_UP = "kill -USR1"
 """What the agent's update strategy tells a device in the end."""
 
@@ -123,16 +123,6 @@ class Site(Instance):
                 os.kill(pid, signal.SIGKILL)
         if name not in ("worker", "web"):
             process.wait()
-
-    def wait_for(self, condition: Callable[[], Any], what: str) -> None:
-        """Meanwhile do what a service manager does: a Celery worker may end when its broker is killed."""
-
-        def look() -> Any:
-            if self.with_celery and self.running["celery"].poll() is not None:
-                self.start("celery")
-            return condition()
-
-        eventually(look, what, PATIENCE)
 
     def kill_and_replace(self, name: str) -> None:
         self.kill(name)
@@ -280,8 +270,9 @@ def test_whoever_is_killed_commands_run_once_and_what_is_said_of_them_is_true(
             eventually(lambda n=point: len(hosts.heard) >= n or operator.error, f"{point} things", PATIENCE)
             site.kill_and_replace(victim)
         asking.join(PATIENCE)
-        assert operator.error is None
+        assert (operator.error, asking.is_alive()) == (None, False)
         eventually(lambda: is_quiet(runtime), "the end of all jobs", PATIENCE)
+        assert runner != "celery" or site.running["celery"].poll() is None, "it outlives its broker"
 
     made, heard = commands(runtime), Counter(hosts.heard)
     assert set(operator.asked) <= set(made), "what was answered is there"
@@ -308,7 +299,8 @@ def test_whoever_is_killed_commands_run_once_and_what_is_said_of_them_is_true(
     assert not hosts.occupied_twice
     unknown = sum(each.status == "failed" for each in made.values())
     print(f"{len(made)} commands, {unknown} with unknown outcome, {sum(heard.values())} things told")
-    assert unknown < len(made) / 2
+    # No more than what ran when those were killed who run commands.
+    assert unknown <= DEVICES * sum(each in ("serve", runner) for each in victims)
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 from guywire_ssh_connection.connectors.ssh import Ssh
-from processes import FIXTURE, INI, TOKEN, Instance, eventually
+from processes import FIXTURE, TOKEN, eventually, installed
 from ssh_daemons import account, open_folder, openssh
 
 pytestmark = pytest.mark.system
@@ -22,10 +22,7 @@ PASSWORD = "it's $HOME \\n %s `id`"
 @pytest.fixture
 def send(tmp_path: Path) -> Iterator[Callable[..., Any]]:
     """Requests to a server whose worker is running."""
-    instance = Instance(tmp_path)
-    for arguments in (["migrate", INI], ["bootstrap", INI, FIXTURE]):
-        done = instance.run(*arguments)
-        assert done.returncode == 0, done.stderr
+    instance = installed(tmp_path)
 
     def send(method: str, path: str, body: Any = None) -> Any:
         url = f"http://127.0.0.1:{instance.port}/api/v1/controller/{path}"
@@ -80,21 +77,23 @@ def test_commands_run_on_a_device_one_after_the_other(send: Callable[..., Any], 
             return f"{below}command/{made['id']}/"
 
         def ended(path: str) -> tuple[str, str]:
-            shown = eventually(lambda: (got := send("GET", path))["status"] != "in-progress" and got, path, 30)
+            shown = eventually(lambda: (got := send("GET", path))["status"] != "in-progress" and got, path, 90)
             return shown["status"], shown["output"]
 
-        slow = command("custom", command="echo begun; sleep 2; echo half; sleep 1; echo done; sleep 1; exit 4")
+        wait = f"until test -e {programs}/go; do sleep 0.1; done"
+        slow = command("custom", command=f"echo begun; {wait}; echo done; exit 4")
         after = command("custom", command=f"printf '%s\\n' {shlex.quote(PASSWORD)} >&2; false")
         change = command("change_password", password=PASSWORD, confirm_password=PASSWORD)
         reboot = command("reboot")
         last = command("custom", command="echo still there")
-        early = eventually(lambda: send("GET", f"{slow}state/?since=0")["output"], "the first output", 30)
-        assert early.startswith("begun\n")
+        early = eventually(lambda: send("GET", f"{slow}state/?since=0")["output"], "the first output", 25)
+        assert early == "begun\n"
         assert send("GET", after)["status"] == send("GET", slow)["status"] == "in-progress"
+        (programs / "go").touch()
         report = f'Command "{send("GET", slow)["input"]}" returned non-zero exit code: 4\n'
-        assert ended(slow) == ("failed", f"begun\nhalf\ndone\n{report}")
+        assert ended(slow) == ("failed", f"begun\ndone\n{report}")
         rest = send("GET", f"{slow}state/?since={len(early)}")["output"]
-        assert early + rest == f"begun\nhalf\ndone\n{report}"
+        assert early + rest == f"begun\ndone\n{report}"
         status, output = ended(after)
         assert status == "failed"
         assert output.startswith(f"{PASSWORD}\nCommand ")
@@ -104,6 +103,6 @@ def test_commands_run_on_a_device_one_after_the_other(send: Callable[..., Any], 
         assert ended(last) == ("success", "still there\n")
         batch = {"organization": organization, "type": "custom", "input": {"command": "hostname >/dev/null; echo same"}}
         path = f"batch-command/{send('POST', 'batch-command/', batch)['id']}/"
-        eventually(lambda: send("GET", path)["status"] == "finished", "the batch", 30)
+        eventually(lambda: send("GET", path)["status"] == "finished", "the batch", 90)
         [group] = send("GET", f"{path}results/")["results"]
         assert (group["status"], group["output"], group["count"]) == ("success", "same\n", 1)

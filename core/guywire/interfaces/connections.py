@@ -70,7 +70,8 @@ class DeviceSession(Protocol):
     ) -> ExecutionResult:
         """Run one command line and wait for its end, at most ``timeout`` seconds (None: the connector's default).
 
-        ``on_output`` hears the output as it comes, up to the limit. Raises CommandTimeout; ConnectionFailed where the
+        ``on_output`` hears the output as it comes, up to the limit, and "" a few times a second while there is none, so
+        that it can show in time what it heard before. Raises CommandTimeout; ConnectionFailed where the
         command has not begun. One that has, and whose end the device never told, is a result without exit status.
         """
 

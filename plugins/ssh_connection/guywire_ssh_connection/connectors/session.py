@@ -141,7 +141,8 @@ class _Output:
                 continue
             if is_over:
                 break
-            poll.poll(max(1.0, min(until - now, 0.25) * 1000))
+            if not poll.poll(max(1.0, min(until - now, 0.25) * 1000)) and self._on_output is not None:
+                self._on_output("")
         self._add(b"", is_error=False, final=True)
         self._add(b"", is_error=True, final=True)
 

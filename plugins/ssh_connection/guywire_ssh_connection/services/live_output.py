@@ -28,14 +28,16 @@ class LiveOutput:
         self._number = number
         self._limit = SSHSettings.of(runtime.settings).output_limit
         self._written: datetime = runtime.clock()
+        self._is_behind = False
 
     def hear(self, text: str) -> None:
-        """More output has come."""
-        if len(self.text) < self._limit:
+        """More output has come; "" when there was none for a moment."""
+        if text and len(self.text) < self._limit:
             self.text += storable(text)[: self._limit - len(self.text)]
+            self._is_behind = True
         now = self._runtime.clock()
-        if now - self._written >= _EVERY:
-            self._written = now
+        if self._is_behind and now - self._written >= _EVERY:
+            self._written, self._is_behind = now, False
             self._write()
 
     def complete(self, result: ExecutionResult) -> None:
