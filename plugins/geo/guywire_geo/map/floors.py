@@ -38,6 +38,12 @@ class Pin:
     x: float | None
     y: float | None
 
+    def is_on(self, plan: FloorPlan) -> bool:
+        """Whether its place is one of the picture's."""
+        if self.floor != plan.floor or self.x is None or self.y is None:
+            return False
+        return 0 <= self.x <= plan.width and self.y <= plan.height
+
 
 def show_location(request: Request) -> Response:
     """The page: one floor at a time, and all devices in a table."""
@@ -59,8 +65,8 @@ def show_location(request: Request) -> Response:
         floors=[(each.floor, label_of("", each.floor).strip().capitalize()) for each in plans],
         plan=plan,
         image=image_path(plan.id, plan.image) if plan else "",
-        unit=max(plan.width, plan.height) / 100 if plan else 1,
-        on_plan=[pin for pin in pins if plan and pin.floor == plan.floor and pin.x is not None],
+        margin=max(plan.width, plan.height) / 40 if plan else 0,
+        on_plan=[pin for pin in pins if plan and pin.is_on(plan)],
         pins=pins,
         labels=LABELS,
     )

@@ -27,8 +27,8 @@ MAX_ZOOM = 18
 _FINER = 2
 """A cell is a quarter of a tile of 256 pixels: 64."""
 _MAX_CELLS = 4096
-_TOO_CLOSE = 40
-"""Pixels between the middles of two marks below which they are made one."""
+_TOO_CLOSE = 48
+"""Pixels between the middles of two marks below which they are made one: about the size of a large one."""
 
 
 @dataclass(slots=True)
@@ -103,8 +103,9 @@ def has_status(location_id: Any, status: str) -> Any:
 
 
 def _cells(bounds: Bounds, level: int) -> Sequence[int]:
-    # Roughly, before they are made: there may be millions.
-    if bounds.width / 360 * (bounds.north - bounds.south) / 180 * 4**level > 8 * _MAX_CELLS:
+    # Roughly, before they are made: there may be millions, of a narrow strip too.
+    columns, rows = bounds.width / 360 * 2**level + 1, (bounds.north - bounds.south) / 180 * 2**level + 1
+    if columns * rows > 8 * _MAX_CELLS:
         return range(_MAX_CELLS + 1)
     return cells_within(bounds, level)
 

@@ -7,6 +7,7 @@
   const state = document.getElementById("state");
   const REFRESH = 5000; // milliseconds between two questions for what is new
   const DEEPEST = 19; // from here on there are no clusters
+  const FIRST = data.tiles ? 13 : 5; // how close one looks at first: as long as there is something around
   const ORDER = ["error", "modified", "deactivating", "applied", "deactivated", "none"];
   const SYMBOLS = { error: "!", modified: "…", deactivating: "↓", applied: "✓", deactivated: "×", none: "–" };
   const DETAIL = "/api/v1/controller/location/";
@@ -16,6 +17,7 @@
   atlas.hidden = false;
   const map = L.map("map", { minZoom: 1, maxZoom: DEEPEST, maxBounds: [[-85.06, -180], [85.06, 180]], maxBoundsViscosity: 1, zoomControl: true });
   map.attributionControl.setPrefix(false);
+  L.control.scale({ imperial: false }).addTo(map);
   if (data.tiles) {
     const credit = document.createElement("span");
     credit.textContent = data.attribution;
@@ -87,7 +89,7 @@
     const total = counts.reduce((sum, [, count]) => sum + count, 0);
     const places = group.cluster ? group.cluster.properties.point_count : group.all.length;
     const several = places > 1;
-    const size = several ? Math.min(62, 32 + Math.round(6 * Math.log10(places) * 1.6)) : 28;
+    const size = several ? Math.min(52, 30 + Math.round(6 * Math.log10(places))) : 28;
     const width = several ? 5 : 4.5;
     const radius = size / 2 - width / 2 - 1;
     const around = 2 * Math.PI * radius;
@@ -235,7 +237,7 @@
           if (feature.bbox) all.extend([feature.bbox[1], feature.bbox[0]]).extend([feature.bbox[3], feature.bbox[2]]);
           else if (middle(feature.geometry)) all.extend(middle(feature.geometry));
         }
-        if (all.isValid()) map.fitBounds(all.pad(0.15), { maxZoom: 13, animate: false });
+        if (all.isValid()) map.fitBounds(all.pad(0.15), { maxZoom: FIRST, animate: false });
       } catch { /* load says what is wrong */ }
     }
     map.on("moveend", () => { remember(); load(""); });
