@@ -25,12 +25,15 @@ from harness import (
     print_table,
     worker,
 )
+from issuers import Issuers
 from load import Load, Result, failures_of
 
 CONNECTIONS = 32
 EDITED = 10
 """How many devices have the template that is edited."""
 EDITS_PER_SECOND = 5
+ISSUERS = 5
+"""How many clients ask for certificates with large keys."""
 PACE = 500
 """Polls per second of a fleet that takes its time: 60,000 devices that poll every two minutes."""
 
@@ -114,6 +117,31 @@ def disturb(served: Instance, fleet: Fleet, seconds: float) -> list[list[str]]:
     return rows
 
 
+def crowd(served: Instance, fleet: Fleet, seconds: float) -> list[list[str]]:
+    """Rows of figures of one database: left alone, and while certificates are issued."""
+    rows = []
+    with controller(served) as process:
+        server = Server(DATABASES[served.kind], process, fleet)
+        server.ask(seconds / 2)
+        for count in (0, ISSUERS):
+            with Issuers(process.port, fleet.token, count) as issuers:
+                fast, paced = server.ask(seconds), server.ask(seconds, rate=PACE)
+                issued = issuers.rate
+            rows.append(
+                [
+                    server.name,
+                    str(count),
+                    f"{fast.rate:,.0f}",
+                    milliseconds(paced.p50),
+                    milliseconds(paced.p99),
+                    milliseconds(paced.longest),
+                    failures_of([fast, paced]),
+                    f"{issued:.1f}" if count else "",
+                ]
+            )
+    return rows
+
+
 def main() -> None:
     """Measure and print."""
     quick = arguments(__doc__).quick
@@ -132,6 +160,11 @@ def main() -> None:
             f"With {THREADS} threads and a worker: as fast as it goes; the latencies of {PACE} polls per second",
             ["server", "edits/s", "requests/s", "p50", "p99", "longest", "failures", "an edit"],
             [row for served, fleet in fleets.values() for row in disturb(served, fleet, rounds * seconds / 2)],
+        )
+        print_table(
+            f"With {THREADS} threads, while clients have certificates with RSA keys of 4096 bits issued",
+            ["server", "clients", "requests/s", "p50", "p99", "longest", "failures", "certificates/s"],
+            [row for served, fleet in fleets.values() for row in crowd(served, fleet, rounds * seconds / 2)],
         )
 
 
