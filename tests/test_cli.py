@@ -327,7 +327,7 @@ def test_jobs_are_shown_given_up_and_tried_again(ini: Path, monkeypatch: pytest.
         raise KeyboardInterrupt
 
     monkeypatch.setattr("guywire.cli.jobs.time.sleep", interrupt)
-    assert "Watched" in run("jobs", "list", ini, "--watch")
+    assert "  Watched  running  3/9" in run("jobs", "list", ini, "--watch")
     # Where there is no room, the ids are still whole.
     monkeypatch.setattr("guywire.cli.jobs._WIDE", 1000)
     narrow = run("jobs", "list", ini)

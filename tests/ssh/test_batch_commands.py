@@ -109,6 +109,8 @@ def test_nobody_is_reached_by_mistake(story, operator, organization, other_organ
     assert story.start(status=400, filters={"name": "nobody"}) == {
         "non_field_errors": ["There is no device that could run it; dry-run/ says why."]
     }
+    for nothing in ([], "", 0, False):
+        assert list(story.start(status=400, filters=nothing)) == ["filters"]
     story.start(status=400, devices=[str(uuid4())])
     story.start(status=400, expires="2020-01-01T00:00:00Z")
     story.start(status=400, type="reboot")

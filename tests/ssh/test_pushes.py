@@ -301,9 +301,13 @@ def test_a_strategy_that_fails_is_tried_again(admin, connect, work):
     host.answer = lambda line, say: 1
     edit(admin, device, "Europe/Rome")
     work()
+    connection = connection_of(admin, device)
+    reason = "The device could not be told of its configuration: It does not react."
+    assert (connection["is_working"], connection["failure_reason"]) == (True, reason)
     host.answer = lambda line, say: 0
     work(600)
     assert host.told == ["nudge", "nudge"]
+    assert connection_of(admin, device)["failure_reason"] == ""
 
 
 def test_without_the_plugin_everything_else_goes_on(admin, connect, organization, settings, clock):

@@ -151,7 +151,8 @@ def test_an_agent_is_woken_as_its_age_demands():
     OpenWrt().update(busy)
     assert len(busy.told) == 2
     for answers, why in (
-        ([said(status=127)], "127"),
+        ([said(status=127)], "is it installed on the device"),
+        ([said(status=2)], "^Unexpected exit code: 2$"),
         ([said("what?\n")], "does not tell its version"),
         ([said("v 1.0\n"), said("out", 1, "is not running\n")], "^is not running$"),
         ([said("v 1.0\n"), said("out\n", 1)], "^out$"),

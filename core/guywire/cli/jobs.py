@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import click
@@ -56,14 +57,35 @@ def list_jobs(ini: Ini, state: str | None, name: str | None, organization: str |
         if not watch:
             console.print(_table(_read(runtime, wanted), console.width))
             return
-        try:
-            with Live(console=console, auto_refresh=False, transient=True) as live:
-                while True:
-                    rows = _read(runtime, wanted)
-                    live.update(Group(_bars(rows), _table(rows, console.width)), refresh=True)
-                    time.sleep(_PAUSE)
-        except KeyboardInterrupt:
-            console.print(_table(_read(runtime, wanted), console.width))
+        if not console.is_terminal:
+            with suppress(KeyboardInterrupt):
+                _follow(lambda: _read(runtime, wanted))
+            return
+        with suppress(KeyboardInterrupt):
+            _watch(console, lambda: _read(runtime, wanted))
+        console.print(_table(_read(runtime, wanted), console.width))
+
+
+def _watch(console: Console, read: Callable[[], list[JobRecord]]) -> None:
+    """Bars and a table that change in their place."""
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            rows = read()
+            live.update(Group(_bars(rows), _table(rows, console.width)), refresh=True)
+            time.sleep(_PAUSE)
+
+
+def _follow(read: Callable[[], list[JobRecord]]) -> None:
+    """Where nothing can be changed in its place: a line for each job, and another one whenever there is news of it."""
+    told: dict[uuid.UUID, tuple[object, ...]] = {}
+    while True:
+        for job in reversed(read()):
+            news = (_state(job), job.done, job.error)
+            if told.get(job.id) != news:
+                told[job.id] = news
+                about = (str(job.id), job.label, news[0], *_progress(job), job.error)
+                click.echo("  ".join(str(each) for each in about if each))
+        time.sleep(_PAUSE)
 
 
 @jobs.command()

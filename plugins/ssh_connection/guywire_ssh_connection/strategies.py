@@ -27,7 +27,8 @@ class OpenWrt(UpdateStrategy):
 
     def update(self, session: DeviceSession) -> None:
         """Raises ConnectionFailed."""
-        words = _run(session, _VERSION).output.split()
+        # Without the agent, that is the shell's 127; with one that is broken, whatever it says.
+        words = _run(session, _VERSION, expected=(0, 127)).output.split()
         if _version(words[-1] if words else "") >= _FIRST_WITH_SIGNAL:
             _run(session, _SIGNAL)
         elif _run(session, _IS_APPLYING, expected=(0, 1)).exit_status == 1:

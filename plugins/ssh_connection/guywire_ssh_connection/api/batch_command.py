@@ -49,7 +49,7 @@ class BatchBody(Schema):
     group: Annotated[uuid.UUID | None, fields.reference(DeviceGroup, null=True, help="Only of this group.")] = None
     filters: Annotated[
         JSONObject,
-        fields.json_object(empty=True, help="Only these: filters of the list of devices, with their values."),
+        fields.json_object(help="Only these: filters of the list of devices, with their values."),
     ] = {}  # noqa: RUF012
     input: Annotated[Any, INPUT]
     type: Annotated[str, TYPE]

@@ -22,12 +22,12 @@ from guywire.jobs import JobQueue, Priority
 from guywire.models import ConfigState, Device, Organization
 from guywire.plugin import notify
 from guywire.runtime import Runtime
-from guywire.services.status import DEACTIVATING, MODIFIED
+from guywire.services.status import DEACTIVATING, MODIFIED, storable
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import Credentials, DeviceConnection, DeviceVisit
 from guywire_ssh_connection.services import commands
-from guywire_ssh_connection.services.connecting import Opener
+from guywire_ssh_connection.services.connecting import Opened, Opener
 from guywire_ssh_connection.services.lease import LeaseLost
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,7 @@ def push_if_due(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> None:
         found = session.execute(query).first()
     if found is None:
         return
+    opened = None
     try:
         opened = open(None)
         strategy = runtime.registry.update_strategies.get(opened.update_strategy)
@@ -91,14 +92,14 @@ def push_if_due(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> None:
         strategy.update(opened.session)
     except ConnectionFailed as error:
         log.warning("device %s could not be told of its configuration: %s", device_id, error)
-        _record_failure(runtime, device_id)
+        _record_failure(runtime, device_id, opened, str(error))
     except (LeaseLost, sa.exc.SQLAlchemyError):
         raise
     except Exception:  # whatever a stranger's strategy raises
         log.exception("device %s could not be told of its configuration", device_id)
-        _record_failure(runtime, device_id)
+        _record_failure(runtime, device_id, opened, "internal error of the update strategy")
     else:
-        _record_success(runtime, device_id, found.generation)
+        _record_success(runtime, device_id, opened, found.generation)
 
 
 def _due(connectors: Collection[Connector]) -> Any:
@@ -155,20 +156,30 @@ def remind(runtime: Runtime) -> None:
         commands.visit(runtime.queue, ids[start : start + _CHUNK], Priority.BULK)
 
 
-def _record_success(runtime: Runtime, device_id: uuid.UUID, generation: int) -> None:
+def _record_success(runtime: Runtime, device_id: uuid.UUID, opened: Opened, generation: int) -> None:
     with writing(runtime.session_factory) as session:
         row = session.get(DeviceVisit, device_id, with_for_update=True)
         if row is not None:
             row.pushed_generation, row.failures, row.next_attempt = generation, 0, None
+        _explain(session, opened, "")
 
 
-def _record_failure(runtime: Runtime, device_id: uuid.UUID) -> None:
+def _record_failure(runtime: Runtime, device_id: uuid.UUID, opened: Opened | None, reason: str) -> None:
     now: datetime = runtime.clock()
     with writing(runtime.session_factory) as session:
+        if opened is not None:
+            _explain(session, opened, f"The device could not be told of its configuration: {storable(reason)}")
         row = session.get(DeviceVisit, device_id, with_for_update=True)
         if row is not None:
             row.next_attempt = now + min(_FIRST_WAIT * 2 ** min(row.failures, 20), _LONGEST_WAIT)
             row.failures += 1
+
+
+def _explain(session: Session, opened: Opened, reason: str) -> None:
+    """A connection that works, and over which the device was not told of its configuration, says why."""
+    connection = session.get(DeviceConnection, opened.connection_id, with_for_update=True)
+    if connection is not None and connection.failure_reason != reason:
+        connection.failure_reason = reason
 
 
 JOBS = (
