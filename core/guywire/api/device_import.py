@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -28,7 +29,14 @@ from guywire.services.device_csv import Row
 from guywire.services.templates import assigned_templates
 
 BATCH = 100
-"""How many rows share a transaction. Others who write wait for the longer of these."""
+"""How many rows share a transaction, at most."""
+
+TURN = 0.5
+"""Seconds after which a transaction ends all the same: others who write wait for it."""
+
+PAUSE = 0.15
+"""Seconds between transactions in SQLite, which has one writer at a time: who waits in another process looks every
+tenth of a second whether it is free."""
 
 ATTEMPTS = 3
 """How often a transaction is tried that somebody overtakes."""
@@ -68,8 +76,16 @@ class DeviceImport:
 
         Rows for which the database has no time are told of like wrong ones.
         """
-        for batch in _batches(rows):
-            yield self._in_one_transaction(batch)
+        pause = PAUSE if self._runtime.engine.dialect.name == "sqlite" else 0
+        waiting = iter(rows)
+        batch = list(islice(waiting, BATCH))
+        while batch:
+            outcomes = self._in_one_transaction(batch)
+            yield outcomes
+            batch = batch[len(outcomes) :]
+            batch += islice(waiting, BATCH - len(batch))
+            if batch:
+                time.sleep(pause)
 
     def rehearse(self, rows: Iterable[Row]) -> Iterator[list[Outcome]]:
         """Say what importing would do, and keep nothing. It is one transaction: others who write wait for its end."""
@@ -78,10 +94,11 @@ class DeviceImport:
             yield from _batches(self.within(session, rows))
 
     def _in_one_transaction(self, batch: list[Row]) -> list[Outcome]:
+        """Import the first rows: as many as there is time for, at least one."""
         for _ in range(ATTEMPTS):
             try:
                 with writing(self._runtime.session_factory) as session:
-                    return list(self.within(session, batch))
+                    return list(_for_a_while(self.within(session, batch)))
             except sa.exc.DBAPIError as error:
                 if not is_conflict(error) and not is_overload(error):
                     raise
@@ -161,6 +178,14 @@ class DeviceImport:
         if device is None and session.scalar(sa.select(Device.id).where(Device.id == id)):
             raise Invalid({"id": ["Device with this id already exists."]})
         return device
+
+
+def _for_a_while(outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    end = time.monotonic() + TURN
+    for outcome in outcomes:
+        yield outcome
+        if time.monotonic() > end:
+            return
 
 
 def _batches(things: Iterable[Thing]) -> Iterator[list[Thing]]:

@@ -123,7 +123,7 @@ def import_devices(request: Request) -> Any:
 
     A row with the ``id`` of a device changes it, any other makes one: ``name``, ``mac_address`` and
     ``organization_id`` are enough. Unless ``partial`` is asked for, either all rows are imported or, with 400 and the
-    same report, none. With it, the report is sent while rows are imported, a hundred at a time.
+    same report, none. With it, the report is sent while rows are imported, a few at a time.
     """
     importer = DeviceImport(request.runtime, require(request.identity, "POST", "device"))
     try:
