@@ -86,6 +86,9 @@ def stories(served: Instance, organization: str) -> list[Story]:
         "closer": f"zoom=3&bbox={WORLD}&device_status=true",
         "an organization's": f"zoom=2&bbox={WORLD}&device_status=true&organization={organization}",
         "only outdoors": f"zoom=2&bbox={WORLD}&device_status=true&type=outdoor",
+        "an organization's, outdoors": f"zoom=2&bbox={WORLD}&organization={organization}&type=outdoor",
+        "only with an error": f"zoom=2&bbox={WORLD}&device_status=true&config__status=error",
+        "half of the world, outdoors": "bbox=-90,-45,90,45&type=outdoor",
         "a city in clusters": f"zoom=11&bbox={city}&device_status=true",
         "nothing new in the world": f"zoom=2&bbox={WORLD}&since=CURSOR",
     }

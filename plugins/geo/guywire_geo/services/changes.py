@@ -66,7 +66,7 @@ def now(session: Session, visible: Any) -> Cursor:
         end = session.scalar(sa.select(_number(sa.func.pg_snapshot_xmin(sa.func.pg_current_snapshot()))))
     else:
         end = session.scalar(sa.select(sa.func.coalesce(sa.func.max(LocationChange.id), 0) + 1))
-    return Cursor(int(end or 0), _is_uncertain(session, visible))
+    return Cursor(int(end or 0), is_uncertain(session, visible(DeviceLocation.organization_id)))
 
 
 def between(session: Session, since: Cursor, until: Cursor, visible: Any) -> set[uuid.UUID] | None:
@@ -100,15 +100,15 @@ def forget(session: Session) -> None:
         session.execute(sa.update(LocationChange).where(LocationChange.id == oldest).values(blank))
 
 
-def _is_uncertain(session: Session, visible: Any) -> bool:
-    """Whether the status of some device on the map is not what was written down last."""
+def is_uncertain(session: Session, *conditions: Any) -> bool:
+    """Whether the status of some device (at the places that fulfil conditions) is not what was written down last."""
     # PostgreSQL knows nothing of how few are stale, and would look them up for each place.
     stale = sa.select(ConfigState.device_id).where(is_stale()).cte("stale")
     stale = stale.prefix_with("MATERIALIZED", dialect="postgresql")
     waiting = (
         sa.select(sa.literal(1))
         .select_from(stale.join(DeviceLocation, DeviceLocation.device_id == stale.c.device_id))
-        .where(DeviceLocation.status != MODIFIED, visible(DeviceLocation.organization_id))
+        .where(DeviceLocation.status != MODIFIED, *conditions)
     )
     return session.scalar(waiting.limit(1)) is not None
 

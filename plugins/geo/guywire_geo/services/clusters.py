@@ -92,14 +92,16 @@ def present_status() -> Any:
 
 def has_status(location_id: Any, status: str) -> Any:
     """SQL: the locations (``location_id`` is the column of their ids) at which a device has this status."""
-    stale = sa.select(ConfigState.device_id).where(is_stale())
+    # Distinct they are anyway: it has SQLite list them first, in place of looking for each place whether it is stale.
+    stale = sa.select(ConfigState.device_id).where(is_stale()).distinct().subquery()
     place = aliased(DeviceLocation)
+    places = sa.select(place.location_id).outerjoin(stale, stale.c.device_id == place.device_id)
+    is_certain = stale.c.device_id.is_(None)
     if status == MODIFIED:
-        condition = sa.or_(place.status == MODIFIED, place.device_id.in_(stale))
+        places = places.where(sa.or_(place.status == MODIFIED, ~is_certain))
     else:
-        written = "" if status == NO_CONFIGURATION else status
-        condition = sa.and_(place.status == written, place.device_id.not_in(stale))
-    return unindexed(location_id).in_(sa.select(place.location_id).where(condition))
+        places = places.where(place.status == ("" if status == NO_CONFIGURATION else status), is_certain)
+    return unindexed(location_id).in_(places)
 
 
 def _cells(bounds: Bounds, level: int) -> Sequence[int]:
