@@ -148,7 +148,8 @@ def test_tenants_see_only_their_own_and_shared_servers(app, admin, runtime, make
     own, foreign = make_vpn("own"), make_vpn("foreign", organization=other_organization)
     shared = make_vpn("shared", organization=None)
     administrator = type(admin)(app, make_user(runtime, "tenant", organization, "Administrator"))
-    assert {vpn["name"] for vpn in administrator.get("vpn/")["results"]} == {"shared", "own"}
+    keys = {vpn["name"]: vpn["key"] for vpn in administrator.get("vpn/")["results"]}
+    assert keys == {"shared": "********", "own": own["key"]}
     for path in (f"vpn/{foreign['id']}/", f"vpn/{foreign['id']}/configuration/"):
         administrator.get(path, 404)
     administrator.patch(f"vpn/{foreign['id']}/", {"notes": "mine"}, 404)

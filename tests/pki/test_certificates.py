@@ -153,6 +153,12 @@ def test_common_names_are_unique_in_an_organization_and_a_shared_ca_signs_for_al
     administrator.patch(f"ca/{shared['id']}/", {"name": "mine"}, status=403)
     administrator.post(f"ca/{shared['id']}/renew/", status=403)
     operator.get(f"cert/{made['id']}/")
+    # Whoever had the key of a shared CA could be the server and the client of anybody.
+    assert [operator.get(f"ca/{shared['id']}/")["private_key"], operator.get("ca/")["results"][0]["private_key"]] == [
+        "********",
+        "********",
+    ]
+    assert admin.get(f"ca/{shared['id']}/")["private_key"] == shared["private_key"]
     operator.post(f"cert/{made['id']}/revoke/", status=403)
     # A CA does not leave certificates of others behind, and certificates stay with their CA's organization.
     assert "organization" in admin.patch(f"ca/{shared['id']}/", {"organization": organization}, status=400)

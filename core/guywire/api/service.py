@@ -26,10 +26,10 @@ class Operation:
     ``body`` is what it takes (``partial``: any part of it), ``answer`` a JSON Schema or the Resource whose detail it
     gives (with ``page``: a page of them), ``permission`` the name of the permission that it needs (None: none but
     being somebody, or not even that where the service is ``public``) and ``manager`` whether one has to manage an
-    organization, ``parameters`` its query parameters, ``errors`` the statuses that it may answer besides the usual
-    ones. With ``may_create`` the same answer may come with 201. ``sends`` and ``takes`` are media types, where they
-    are not JSON (and forms). ``applies`` says of an object's body whether the operation makes sense for it now (None:
-    always).
+    organization. What is ``guarded`` is, of shared objects, only for those who may change them. ``parameters`` are its
+    query parameters, ``errors`` the statuses that it may answer besides the usual ones. With ``may_create`` the same
+    answer may come with 201. ``sends`` and ``takes`` are media types, where they are not JSON (and forms). ``applies``
+    says of an object's body whether the operation makes sense for it now (None: always).
     """
 
     body: type[Schema] | None = None
@@ -40,6 +40,7 @@ class Operation:
     may_create: bool = False
     permission: str | None = None
     manager: bool = True
+    guarded: bool = False
     public: bool = False
     parameters: Mapping[str, Field] = field(default_factory=dict)
     errors: tuple[int, ...] = ()

@@ -14,12 +14,13 @@ from typing_extensions import override
 
 from guywire.api import fields, filters
 from guywire.api.archives import ARCHIVE, archive_response
-from guywire.api.base import UUID_PATTERN, Resource, register
+from guywire.api.base import UUID_PATTERN, register
+from guywire.api.guarded import Guarded
 from guywire.api.schema import Schema
 from guywire.api.service import APIService, Operation
 from guywire.api.shared_names import require_unique_name
 from guywire.api.shown import inserted_after
-from guywire.errors import MODEL, Conflict, Invalid
+from guywire.errors import MODEL, Conflict, Invalid, PermissionDenied
 from guywire.interfaces import ConfigurationInvalid, JSONObject, VpnBackend
 from guywire.models import Config, Device, Organization, Template, Vpn, VpnArchive, VpnClient, VpnState
 from guywire.services import vpn_clients, vpn_servers, vpn_webhooks
@@ -71,7 +72,7 @@ _SHOWN_IN_DETAIL = inserted_after(
 
 
 @register(PATH)
-class VpnResource(Resource):
+class VpnResource(Guarded):
     """VPN servers: templates make devices their clients. Without organization a server is shared by all of them."""
 
     model = Vpn
@@ -80,6 +81,7 @@ class VpnResource(Resource):
     label = "Vpn"
     force = "Delete the server although it has clients; their certificates are revoked."
     shared = True
+    secrets = ("key", "auth_token")
     shown = _SHOWN
     shown_in_detail = _SHOWN_IN_DETAIL
     shown_when_new = _SHOWN_IN_DETAIL
@@ -194,11 +196,13 @@ configuration = APIService(
 )
 
 
-@configuration.get(operation=Operation(permission="view_vpn", sends=ARCHIVE))
+@configuration.get(operation=Operation(permission="view_vpn", guarded=True, sends=ARCHIVE))
 def download_configuration(request: Request) -> Response:
-    """The archive that the server fetches, as its last change left it."""
+    """The archive that the server fetches, as its last change left it. It holds the server's private key."""
     resource = VpnResource(request)
     vpn = resource.row()
+    if not resource.identity.manages(vpn.organization_id):
+        raise PermissionDenied()
     runtime, session = resource.runtime, resource.session
     state = session.get_one(VpnState, vpn.id)
     if state.inputs_version != state.rendered_version:

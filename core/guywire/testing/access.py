@@ -83,9 +83,8 @@ def expected(visitor: Visitor, question: Question) -> str:
         return ALLOWED
     if question.owner is not None:
         return ALLOWED if question.owner in identity.managed_organizations else HIDDEN
-    if question.method in ("GET", "HEAD") and identity.has_permission("view", kind):
-        return ALLOWED
-    return FORBIDDEN
+    may_look = question.method in ("GET", "HEAD") and not operation.guarded
+    return ALLOWED if may_look and identity.has_permission("view", kind) else FORBIDDEN
 
 
 def _may_read(identity: Identity, action: str, kind: str) -> bool:

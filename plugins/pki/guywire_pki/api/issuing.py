@@ -6,9 +6,9 @@ from typing import Any
 from uuid import UUID
 
 from guywire.api import filters
-from guywire.api.base import Resource
 from guywire.api.field_groups import without
 from guywire.api.filters import Filter
+from guywire.api.guarded import Guarded
 from guywire.api.schema import REQUIRED
 from guywire.api.shown import Shown
 from guywire.db import reading
@@ -40,7 +40,7 @@ def filters_of(model: Any) -> dict[str, Filter]:
     }
 
 
-class Issuing(Resource):
+class Issuing(Guarded):
     """A resource whose POST makes keys.
 
     That takes long, and the session of an unsafe request may hold the only write lock that there is. So ``prepare``
@@ -49,6 +49,7 @@ class Issuing(Resource):
     """
 
     shared = True
+    secrets = ("private_key",)
     prepared: Any = None
     _fields: dict[str, Any] | None = None
     keys: dict[Any, PrivateKey]
