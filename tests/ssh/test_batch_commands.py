@@ -14,6 +14,7 @@ from guywire_ssh_connection.command_models import Batch, Command
 from guywire_ssh_connection.services import batches, commands, executing
 
 PATH = "batch-command/"
+SNMP = "openwisp_controller.connection.connectors.openwrt.snmp.OpenWRTSnmp"
 
 
 class Story:
@@ -74,13 +75,16 @@ def test_a_command_reaches_those_devices_that_it_is_for(story, documented, organ
     admin.post(f"device/{ids[4]}/deactivate/", status=200)
     unwired = admin.make_device(organization, "unwired", "00:11:22:33:44:55")
     admin.patch(f"device/{unwired['id']}/", {"group": group})
+    snmp = {"name": "s", "organization": organization, "connector": SNMP, "params": {"community": "c", "agent": "a"}}
+    snmp = {"credentials": admin.post("credential/", snmp)["id"]}
+    admin.post(f"device/{unwired['id']}/connection/", snmp)
     target = {"group": group, "filters": {"config__backend": "netjsonconfig.OpenWrt"}}
     target["devices"] = [*ids[:2], *ids[3:], unwired["id"]]
     body = {"organization": organization, "type": "custom", "input": {"command": "uptime"}, **target}
     dry = operator.post(f"{PATH}dry-run/", body, 200)
     assert dry["devices"] == [{"id": ids[1], "name": "d1"}, {"id": ids[3], "name": "d3"}]
     reasons = {each["name"]: each["reason"] for each in dry["skipped"]}
-    assert reasons == {"d4": "It is deactivated.", "unwired": "It has no connection that is enabled."}
+    assert reasons == {"d4": "It is deactivated.", "unwired": "It has no connection that is enabled and runs commands."}
     assert operator.get(PATH)["count"] == 0
     batch = story.start(operator, **target)
     assert batch["progress"] == progress(total=2, queued=2, skipped=2)

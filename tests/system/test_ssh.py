@@ -15,10 +15,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import paramiko
 import pytest
 import requests
 from guywire.interfaces import CommandTimeout, ConnectionFailed, ConnectionLimits, HostKeyChanged
 from guywire_ssh_connection.connectors.ssh import Ssh
+from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 from processes import FIXTURE, TOKEN, eventually, installed
 from ssh_daemons import Account, account, dropbear, open_folder, openssh
 
@@ -186,6 +188,39 @@ def test_a_server_that_never_says_what_it_is(says: bytes) -> None:
             connect(params, limits=ConnectionLimits(connect=30, banner=0.5, authentication=0))
         assert time.monotonic() - begun < 30, "it would wait for ever"
         over.set()
+        thread.join()
+
+
+class Hasty(paramiko.ServerInterface):
+    """A device that has done what it is told before it says that it will."""
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        return AUTH_SUCCESSFUL
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        return OPEN_SUCCEEDED
+
+    def check_channel_exec_request(self, channel: paramiko.Channel, command: bytes) -> bool:
+        channel.sendall(b"done\n")
+        channel.send_exit_status(0)
+        channel.close()
+        return True
+
+
+def test_what_a_device_has_done_is_not_taken_for_a_refusal() -> None:
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        port = listener.getsockname()[1]
+
+        def serve() -> None:
+            transport = paramiko.Transport(listener.accept()[0])
+            transport.add_server_key(paramiko.ECDSAKey.generate())
+            transport.start_server(event=threading.Event(), server=Hasty())
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        with connect({"username": "root", "password": "secret", "port": port}) as session:
+            result = session.execute("true")
+            assert (result.exit_status, result.output, session.is_open) == (0, "done\n", True)
         thread.join()
 
 

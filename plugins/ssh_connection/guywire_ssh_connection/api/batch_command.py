@@ -142,7 +142,7 @@ class BatchResource(Resource):
         if fields.get("group") is not None:
             wanted.append(Device.group_id == fields["group"])
         wanted += self._filtered(fields.get("filters", {}))
-        return batches.plan(self.session, sa.and_(*wanted))
+        return batches.plan(self.session, sa.and_(*wanted), self.runtime.registry.connectors.values())
 
     def _refuse_strangers(self, ids: Sequence[uuid.UUID], organization_id: uuid.UUID) -> None:
         """Somebody who manages several organizations may have named a device of another one: it would be left out."""

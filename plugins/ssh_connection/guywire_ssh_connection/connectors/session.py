@@ -88,7 +88,7 @@ class SSHSession:
             output = _Output(self._limits.output, on_output)
             with channel:
                 try:
-                    channel.exec_command(command)
+                    _begin(channel, command)
                     output.read(channel, deadline)
                 except (paramiko.SSHException, OSError, EOFError):
                     if self.is_open:
@@ -102,6 +102,15 @@ class SSHSession:
     def close(self) -> None:
         """Give back the socket and the thread; safe to call twice."""
         close(self._stream, self._transport)
+
+
+def _begin(channel: paramiko.Channel, command: str) -> None:
+    try:
+        channel.exec_command(command)
+    except paramiko.SSHException:
+        # A device that is very quick has said how the command ended before it said that it would run it.
+        if channel.exit_status == -1:
+            raise
 
 
 class _Output:

@@ -7,7 +7,7 @@ one of them has ended, whenever a device polls that one of them waits for, and e
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from guywire.db import reading, writing
 from guywire.events import DevicePolled, Event
-from guywire.interfaces import CommandType, Job
+from guywire.interfaces import CommandType, Connector, Job
 from guywire.interfaces.commands import CommandInput
 from guywire.jobs import JobQueue, Priority
 from guywire.models import Device
@@ -36,8 +36,8 @@ from guywire_ssh_connection.command_models import (
     Batch,
     Command,
 )
-from guywire_ssh_connection.models import DeviceConnection
 from guywire_ssh_connection.services import commands
+from guywire_ssh_connection.services.connecting import has_usable_connection
 from guywire_ssh_connection.services.executing import ADVANCE
 
 MINUTE = timedelta(minutes=1)
@@ -68,14 +68,14 @@ class Plan:
     skipped: Sequence[dict[str, str]]
 
 
-def plan(session: Session, condition: Any) -> Plan:
+def plan(session: Session, condition: Any, connectors: Iterable[Connector]) -> Plan:
     """Who gets a command of those devices that ``condition`` (SQL) names."""
-    connected = sa.exists().where(DeviceConnection.device_id == Device.id, DeviceConnection.enabled)
+    connected = has_usable_connection(Device.id, connectors)
     query = sa.select(Device.id, Device.name, Device.is_deactivated, connected.label("is_connected"))
     devices: list[tuple[uuid.UUID, str]] = []
     skipped: list[dict[str, str]] = []
     for row in session.execute(query.where(condition).order_by(Device.name, Device.id)):
-        reason = "" if row.is_connected else "It has no connection that is enabled."
+        reason = "" if row.is_connected else "It has no connection that is enabled and runs commands."
         if row.is_deactivated:
             reason = "It is deactivated."
         if reason:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from guywire.db import reading, writing
 from guywire.events import IsWorkingChanged
-from guywire.interfaces import ConnectionFailed, DeviceSession, HostKeyChanged
+from guywire.interfaces import ConnectionFailed, Connector, DeviceSession, HostKeyChanged
 from guywire.models import Config, ConfigState, Device, Organization
 from guywire.plugin import notify
 from guywire.runtime import Runtime
@@ -114,8 +114,7 @@ class Line:
         if connection_id is not None:
             query = query.where(DeviceConnection.id == connection_id)
         else:
-            executing = [each.id for each in self.runtime.registry.connectors.values() if each.executes]
-            query = query.where(DeviceConnection.enabled, Credentials.connector.in_(executing))
+            query = query.where(is_usable(self.runtime.registry.connectors.values()))
         return [
             Candidate(
                 connection.id,
@@ -167,6 +166,22 @@ class Line:
             pin = session.get(HostKey, self.device_id, with_for_update=True)
             if pin is not None:
                 pin.offered, pin.offered_at = offered, self.runtime.clock()
+
+
+def is_usable(connectors: Iterable[Connector]) -> Any:
+    """SQL: a ``DeviceConnection``, joined with its ``Credentials``, that may serve for commands and pushes."""
+    return sa.and_(
+        DeviceConnection.enabled, Credentials.connector.in_([each.id for each in connectors if each.executes])
+    )
+
+
+def has_usable_connection(device_id: Any, connectors: Iterable[Connector]) -> Any:
+    """SQL: whether the device in the column ``device_id`` has such a connection."""
+    return sa.exists().where(
+        DeviceConnection.device_id == device_id,
+        Credentials.id == DeviceConnection.credentials_id,
+        is_usable(connectors),
+    )
 
 
 def addresses_of(session: Session, settings: Settings, device_id: uuid.UUID) -> list[str]:

@@ -25,9 +25,9 @@ from guywire.runtime import Runtime
 from guywire.services.status import DEACTIVATING, MODIFIED, storable
 from sqlalchemy.orm import Session
 
-from guywire_ssh_connection.models import Credentials, DeviceConnection, DeviceVisit
+from guywire_ssh_connection.models import DeviceConnection, DeviceVisit
 from guywire_ssh_connection.services import commands
-from guywire_ssh_connection.services.connecting import Opened, Opener
+from guywire_ssh_connection.services.connecting import Opened, Opener, has_usable_connection
 from guywire_ssh_connection.services.lease import LeaseLost
 
 log = logging.getLogger(__name__)
@@ -104,13 +104,6 @@ def push_if_due(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> None:
 
 def _due(connectors: Collection[Connector]) -> Any:
     """The devices that should be told of their configuration, and its generation."""
-    executing = [each.id for each in connectors if each.executes]
-    has_connection = sa.exists().where(
-        DeviceConnection.device_id == DeviceVisit.device_id,
-        DeviceConnection.enabled,
-        Credentials.id == DeviceConnection.credentials_id,
-        Credentials.connector.in_(executing),
-    )
     return (
         sa.select(DeviceVisit.device_id, ConfigState.generation)
         .join(ConfigState, ConfigState.device_id == DeviceVisit.device_id)
@@ -122,7 +115,7 @@ def _due(connectors: Collection[Connector]) -> Any:
         # What is stale as well counts too: rendering it may give the same bytes, and then nobody would ask again.
         .where(ConfigState.checksum.is_not(None))
         .where(ConfigState.served_checksum.is_distinct_from(ConfigState.checksum))
-        .where(has_connection)
+        .where(has_usable_connection(DeviceVisit.device_id, connectors))
     )
 
 
