@@ -519,7 +519,7 @@ def without(*names):
 
 
 def test_a_backend_whose_service_is_missing_stops_the_start(runtime):
-    with pytest.raises(PluginError, match=r"VPN backend 'tests.Tunnel' needs a Paint, and no plugin provides one"):
+    with pytest.raises(PluginError, match=r"VPN backend 'tests.Tunnel' needs Paint, which no plugin provides"):
         create_app(runtime.settings, plugins=[("tunnel", without("register_services"))])
 
 

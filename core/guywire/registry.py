@@ -69,7 +69,7 @@ class Registry:
         service = self.services.get(protocol)
         if service is not None:
             return service
-        message = f"plugin {plugin!r}: the VPN backend {id!r} needs a {protocol.__name__}, and no plugin provides one"
+        message = f"plugin {plugin!r}: the VPN backend {id!r} needs {protocol.__name__}, which no plugin provides"
         blocked = ", ".join(sorted(self.host.blocked))
         hint = (
             f"guywire.plugins.blocked leaves out {blocked}; allow the one that does, or block {plugin} too"
