@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 import string
 import uuid
@@ -30,6 +31,8 @@ PATH = "/api/v1/controller/vpn/"
 IN_USE = "Backend cannot be changed because the VPN is currently in use."
 ORGANIZATION_MISMATCH = "The VPN server is in use by templates of another organization."
 BLANK = "This field cannot be blank."
+# It stands in files of several formats, unquoted.
+_HOST = fields.matching(re.compile(r"[^\s'\"\\\x00-\x1f\x7f]*"), "Enter a host name or an IP address.")
 _NAMED = 5
 """How many of those who use a server are named."""
 
@@ -39,7 +42,7 @@ class VpnBody(Schema):
 
     name: Annotated[str, fields.text(64)]
     organization: Annotated[uuid.UUID | None, fields.reference(Organization, null=True)] = None
-    host: Annotated[str, fields.text(64, help="Name or address by which clients reach the server.")]
+    host: Annotated[str, fields.text(64, rules=(_HOST,), help="Name or address by which clients reach the server.")]
     key: Annotated[
         str,
         # Twice, because the reference says it twice.
