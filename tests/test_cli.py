@@ -29,8 +29,8 @@ from guywire.interfaces import ArchiveFile, Job
 from guywire.logconfig import configure_logging
 from guywire.models import Membership, Organization, User
 from guywire.passwords import verify_password
+from guywire.queue.running import Runner
 from guywire.services.heartbeat import note_worker
-from guywire.services.jobs.running import Runner
 from guywire.settings import Settings
 
 ROOT = Path(__file__).parent.parent

@@ -22,14 +22,16 @@ FLOORS: list[set[str]] = [
     {"db", "settings", "errors", "jobs", "sealing", "keyring_file", "passwords", "archive", "logconfig", "tracebacks"},
     {"models", "migrations"},
     {"plugin", "registry", "security"},
-    {"services", "backends", "runtime", "migration"},
+    {"renderer", "queue", "meta_data", "migration"},
+    {"runtime"},
+    {"services", "backends"},
     {"api", "controller", "browsable", "openapi", "requests", "csrf", "forwarding"},
     {"builtin", "app", "cli", "celery", "testing"},
 ]
 
 PUBLIC = {
     *("hookspecs", "interfaces", "events", "db", "settings", "errors", "jobs", "sealing", "archive", "models"),
-    *("plugin", "registry", "security", "services", "backends", "runtime", "api", "browsable", "tracebacks"),
+    *("plugin", "registry", "security", "queue", "runtime", "services", "backends", "api", "browsable", "tracebacks"),
 }
 """The rooms of the core that plugins build on. The rest is how the core does what it does."""
 

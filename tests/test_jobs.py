@@ -13,7 +13,7 @@ from guywire.db import reading, writing
 from guywire.interfaces import Job
 from guywire.jobs import JobFailed, Priority
 from guywire.models import ConfigState, JobRecord
-from guywire.services.jobs import DatabaseQueue, Worker
+from guywire.queue import DatabaseQueue, Worker
 from guywire.services.rendering_jobs import RENDER_ORGANIZATION
 from guywire.testing import Client
 from guywire.testing.fixtures import make_user

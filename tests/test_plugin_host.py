@@ -37,9 +37,9 @@ from guywire.interfaces import ArchiveFile, ConfigurationInvalid, ConnectionLimi
 from guywire.migration import upgrade
 from guywire.models import Base, Device, Group, JobRecord
 from guywire.plugin import PluginError, PluginHost, load_plugins, notify
+from guywire.queue import Worker
 from guywire.registry import Registry
 from guywire.security import require, synchronize_permissions
-from guywire.services.jobs import Worker
 from guywire.services.rendering import refresh_all
 from guywire.services.status import await_polls, dependents_of_template, mark_stale
 from guywire.testing import Client, Router

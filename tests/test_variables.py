@@ -8,8 +8,8 @@ import pytest
 from guywire.backends import register_config_backends
 from guywire.db import writing
 from guywire.models import Config, Device, OrganizationConfigSettings, Template
+from guywire.renderer import Renderer
 from guywire.services.context import device_context
-from guywire.services.renderer import Renderer
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

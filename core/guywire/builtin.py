@@ -14,9 +14,9 @@ from guywire.events import ConfigsStale, DeviceRegistered, Event, VpnsStale
 from guywire.interfaces import Job, MigrationSource, PermissionSet
 from guywire.jobs import JobQueue
 from guywire.models import Base
+from guywire.queue.care import OLD_JOBS
 from guywire.runtime import Runtime
 from guywire.services import password_reset, rendering_jobs, vpn_servers, vpn_webhooks
-from guywire.services.jobs.care import OLD_JOBS
 
 log = logging.getLogger(__name__)
 

@@ -22,10 +22,10 @@ from guywire.cli.supervisor import Supervisor
 from guywire.cli.wsgi import INI_VARIABLE
 from guywire.logconfig import configure_logging
 from guywire.models import JobRecord
+from guywire.queue.broker import TASK, create_celery
+from guywire.queue.keeping import Keeper
+from guywire.queue.running import Runner
 from guywire.runtime import create_runtime
-from guywire.services.jobs.broker import TASK, create_celery
-from guywire.services.jobs.keeping import Keeper
-from guywire.services.jobs.running import Runner
 
 log = logging.getLogger(__name__)
 

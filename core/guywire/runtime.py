@@ -12,13 +12,13 @@ from sqlalchemy.engine import Engine
 
 from guywire.db import SessionFactory, create_engine, create_session_factory
 from guywire.keyring_file import load_key_ring
+from guywire.meta_data import MetaDataSchema
 from guywire.plugin import PluginHost, attach_host, load_plugins
+from guywire.queue import DatabaseQueue
+from guywire.queue.broker import Broker, BrokeredQueue
 from guywire.registry import Registry
+from guywire.renderer import Renderer
 from guywire.sealing import KeyRing, attach_key_ring
-from guywire.services.jobs import DatabaseQueue
-from guywire.services.jobs.broker import Broker, BrokeredQueue
-from guywire.services.meta_data import MetaDataSchema
-from guywire.services.renderer import Renderer
 from guywire.settings import SettingInvalid, Settings
 
 Clock = Callable[[], datetime]

@@ -19,9 +19,9 @@ from guywire.api.shown import Grouped
 from guywire.jobs import Priority
 from guywire.models import JobRecord
 from guywire.models.job import JOB_STATES, WAITING
+from guywire.queue.care import cancel
+from guywire.queue.progress import estimated_end, rate_of
 from guywire.security import Identity, require
-from guywire.services.jobs.care import cancel
-from guywire.services.jobs.progress import estimated_end, rate_of
 
 PATH = "/api/v1/controller/job/"
 

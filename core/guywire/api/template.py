@@ -36,8 +36,8 @@ from guywire.models import (
     TemplateTag,
     Vpn,
 )
+from guywire.renderer import template_context
 from guywire.services import vpn_servers
-from guywire.services.context import template_context
 from guywire.services.status import dependents_of_template, mark_stale
 from guywire.services.templates import add_to_existing, claim_organization
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from markupsafe import Markup, escape
 
+from guywire.api.naming import plural_of
 from guywire.api.service import APIService
-from guywire.openapi.words import plural_of
 
 _NAMES = ("name", "username", "common_name", "label", "email")
 _TITLE = 40

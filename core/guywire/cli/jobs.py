@@ -21,9 +21,9 @@ from guywire.db import reading, writing
 from guywire.errors import Conflict
 from guywire.models import JobRecord, Organization
 from guywire.models.job import JOB_STATES, RUNNING, WAITING
+from guywire.queue import care
+from guywire.queue.progress import estimated_end, rate_of
 from guywire.runtime import Runtime
-from guywire.services.jobs import care
-from guywire.services.jobs.progress import estimated_end, rate_of
 
 _PAUSE = 1.0
 _WIDE = 140

@@ -12,10 +12,10 @@ import click
 
 from guywire.cli.ini import Ini, ini_argument, opened, require_migrated
 from guywire.db import writing
+from guywire.queue import Worker
+from guywire.queue.broker import RESEND, BrokeredQueue
 from guywire.runtime import Runtime
 from guywire.services.heartbeat import HEARTBEAT
-from guywire.services.jobs import Worker
-from guywire.services.jobs.broker import RESEND, BrokeredQueue
 from guywire.services.rendering import mark_all_if_renderer_changed
 
 log = logging.getLogger(__name__)

@@ -8,12 +8,13 @@ from apispec import APISpec
 
 from guywire import __version__, csrf
 from guywire.api.description import label_of
+from guywire.api.naming import plural_of
 from guywire.api.service import services_of
 from guywire.openapi.endpoints import Endpoint, endpoints_of
 from guywire.openapi.operations import operation_of, path_of
 from guywire.openapi.responses import DETAIL, ERRORS, FIELD_ERRORS, error, name_of
 from guywire.openapi.schemas import Components
-from guywire.openapi.words import description_of, plural_of
+from guywire.openapi.words import description_of
 from guywire.settings import Settings
 
 _DOOR = "Device protocol"

@@ -10,9 +10,10 @@ from typing import Any
 
 from guywire.api.description import Member, members
 from guywire.api.field import Field
+from guywire.api.naming import name_of
 from guywire.api.schema import Schema
 from guywire.api.shown import Shown, nullable, schema_of_shown
-from guywire.openapi.words import as_markdown, name_of
+from guywire.openapi.words import as_markdown
 from guywire.registry import Registry
 
 JSONSchema = dict[str, Any]

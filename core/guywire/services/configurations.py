@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from guywire.errors import MODEL, Invalid
 from guywire.interfaces import ConfigurationInvalid
 from guywire.models import Config, Device
+from guywire.renderer import with_hostname
 from guywire.runtime import Runtime
 from guywire.services.devices import create_config
-from guywire.services.renderer import with_hostname
 from guywire.services.rendering import read_inputs, render_within
 from guywire.services.templates import (
     assign,

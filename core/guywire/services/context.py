@@ -63,13 +63,3 @@ def added_context(session: Session, registry: Registry, config_ids: Sequence[uui
         for config_id, values in (give() or {}).items():
             context[config_id] |= values
     return context
-
-
-def template_context(
-    default_values: Mapping[str, Any], global_context: Mapping[str, Any], of_server: Mapping[str, Any] = {}
-) -> JSONObject:
-    """The variables that a template is validated and downloaded with: those of a device are not known.
-
-    ``of_server`` are those of the VPN server whose clients it makes.
-    """
-    return {**default_values, **of_server, **global_context}

@@ -26,8 +26,8 @@ from guywire.interfaces import JSONObject
 from guywire.models import Config, ConfigState, Device, OrganizationConfigSettings, VpnClient
 from guywire.plugin import inform, notify
 from guywire.registry import Registry
+from guywire.renderer import Renderer
 from guywire.services import status, vpn_clients
-from guywire.services.renderer import Renderer
 from guywire.services.rendering import render_within
 from guywire.services.templates import assign, automatic_templates, group_templates, hold_organization, merged
 

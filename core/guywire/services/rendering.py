@@ -35,9 +35,9 @@ from guywire.models import (
     Vpn,
 )
 from guywire.plugin import inform, notify
+from guywire.renderer import Inputs, Renderer, Rendering, with_hostname
 from guywire.services import status, vpn_clients, vpn_servers
 from guywire.services.context import added_context, device_context
-from guywire.services.renderer import Inputs, Renderer, Rendering, with_hostname
 
 log = logging.getLogger(__name__)
 

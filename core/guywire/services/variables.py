@@ -9,8 +9,8 @@ from sqlalchemy.orm import Session
 
 from guywire.interfaces import JSONObject
 from guywire.models import Device, DeviceGroup, OrganizationConfigSettings
+from guywire.renderer import Renderer
 from guywire.services.context import added_context, system_context
-from guywire.services.renderer import Renderer
 from guywire.services.rendering import templates_of
 
 

@@ -14,10 +14,10 @@ from guywire.app import create_app
 from guywire.builtin import BUILTIN
 from guywire.db import writing
 from guywire.models import Group
+from guywire.queue import Worker
 from guywire.runtime import Runtime
 from guywire.security import add_member
 from guywire.services.accounts import create_organization, create_user, token_of
-from guywire.services.jobs import Worker
 from guywire.settings import Settings
 from guywire.testing.clients import Client, Router
 from guywire.testing.databases import KINDS, data_dir, fresh_database, stop_server

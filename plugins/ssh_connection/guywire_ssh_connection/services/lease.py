@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 
 import sqlalchemy as sa
 from guywire.db import SessionFactory, reading, writing
+from guywire.queue.keeping import Keeper
 from guywire.runtime import Runtime
-from guywire.services.jobs.keeping import Keeper
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import DeviceVisit

@@ -14,8 +14,8 @@ from guywire.db import is_conflict, is_overload
 from guywire.interfaces import Job, JSONObject
 from guywire.jobs import JobFailed
 from guywire.models import JobRecord
-from guywire.services.jobs.progress import RecordedProgress
-from guywire.services.jobs.queue import DatabaseQueue
+from guywire.queue.progress import RecordedProgress
+from guywire.queue.table import DatabaseQueue
 
 log = logging.getLogger(__name__)
 

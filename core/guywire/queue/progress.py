@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from guywire.db import is_overload, writing
 from guywire.models import JobRecord
 from guywire.models.job import RUNNING
-from guywire.services.jobs.queue import DatabaseQueue
+from guywire.queue.table import DatabaseQueue
 
 log = logging.getLogger(__name__)
 

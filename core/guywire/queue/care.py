@@ -13,7 +13,7 @@ from guywire.errors import Conflict
 from guywire.interfaces import Job
 from guywire.models import JobRecord
 from guywire.models.job import CANCELLED, FAILED, WAITING
-from guywire.services.jobs.queue import key_of
+from guywire.queue.table import key_of
 
 _ROWS = 1000
 

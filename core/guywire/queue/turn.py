@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from guywire.db import reading, writing
 from guywire.models import Turn
-from guywire.services.jobs.queue import DatabaseQueue
+from guywire.queue.table import DatabaseQueue
 
 PERIODIC = "periodic"
 

@@ -21,7 +21,7 @@ from guywire.interfaces import Job
 from guywire.jobs import Priority, Wanted
 from guywire.models import JobRecord
 from guywire.models.job import WAITING
-from guywire.services.jobs.queue import DatabaseQueue
+from guywire.queue.table import DatabaseQueue
 from guywire.settings import SettingInvalid
 
 log = logging.getLogger(__name__)

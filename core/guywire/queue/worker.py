@@ -14,9 +14,9 @@ import sqlalchemy as sa
 from guywire.db import is_overload
 from guywire.interfaces import Job
 from guywire.models import JobRecord
-from guywire.services.jobs.queue import DatabaseQueue
-from guywire.services.jobs.running import Runner
-from guywire.services.jobs.turn import TurnTaking
+from guywire.queue.running import Runner
+from guywire.queue.table import DatabaseQueue
+from guywire.queue.turn import TurnTaking
 
 log = logging.getLogger(__name__)
 

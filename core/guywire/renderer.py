@@ -17,7 +17,6 @@ from guywire import archive
 from guywire.interfaces import ArchiveFile, ConfigBackend, ConfigurationInvalid, JSONObject, Secret
 from guywire.models import Template
 from guywire.registry import Registry
-from guywire.services.context import template_context
 from guywire.tracebacks import traceback_of
 
 log = logging.getLogger(__name__)
@@ -169,3 +168,13 @@ def with_hostname(config: JSONObject, device_name: str) -> JSONObject:
     if "hostname" in general:
         return config
     return {**config, "general": {**general, "hostname": device_name.replace(":", "-")}}
+
+
+def template_context(
+    default_values: Mapping[str, Any], global_context: Mapping[str, Any], of_server: Mapping[str, Any] = {}
+) -> JSONObject:
+    """The variables that a template is validated and downloaded with: those of a device are not known.
+
+    ``of_server`` are those of the VPN server whose clients it makes.
+    """
+    return {**default_values, **of_server, **global_context}
