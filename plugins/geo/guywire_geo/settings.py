@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from difflib import get_close_matches
-from typing import Any
+from dataclasses import dataclass
 
-from guywire.settings import SettingInvalid, Settings
+from guywire.settings import SettingInvalid, Settings, of_plugin
 
 NAME = "geo"
 
@@ -25,30 +22,13 @@ class GeoSettings:
     tile_attribution: str = ""
     """Whom the map's background is owed to, as plain text."""
 
+    def __post_init__(self) -> None:
+        """Raises SettingInvalid for limits that nothing keeps."""
+        for name, limit in (("max_image_size", self.max_image_size), ("max_image_pixels", self.max_image_pixels)):
+            if limit < 1:
+                raise SettingInvalid(f"guywire.{NAME}.{name}: {limit} is not a whole number above zero")
+
     @classmethod
     def of(cls, settings: Settings) -> GeoSettings:
         """Read them. Raises SettingInvalid and names the key."""
-        return cls(**_read(cls, settings.of_plugins.get(NAME, {})))
-
-
-def _read(cls: Any, values: Mapping[str, str]) -> dict[str, Any]:
-    readers: dict[str, Any] = {each.name: _READERS[each.type] for each in fields(cls)}
-    given: dict[str, Any] = {}
-    for name, text in values.items():
-        key = f"guywire.{NAME}.{name}"
-        if name not in readers:
-            guess = get_close_matches(name, readers, n=1)
-            hint = f"; did you mean guywire.{NAME}.{guess[0]}?" if guess else ""
-            raise SettingInvalid(f"{key}: no such setting{hint}")
-        given[name] = readers[name](key, text)
-    return given
-
-
-def _positive(key: str, text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not int(text):
-        raise SettingInvalid(f"{key}: {text!r} is not a whole number above zero")
-    return int(text)
-
-
-# The annotations are strings here (``from __future__ import annotations``), which makes them usable as keys.
-_READERS: dict[Any, Any] = {"int": _positive, "str": lambda key, text: text}
+        return of_plugin(settings, NAME, cls)

@@ -17,6 +17,7 @@ from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services.status import DEACTIVATED
 from guywire.settings import Settings
+from guywire.tracebacks import traceback_of
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import Credentials, DeviceConnection, HostKey
@@ -138,8 +139,9 @@ class Line:
                 )
             except ConnectionFailed as error:
                 failure = error
-            except Exception as error:  # whatever a stranger's connector raises
-                log.exception("the connector %s failed: device=%s", candidate.connector, self.device_id)
+            except Exception as error:  # noqa: BLE001 (whatever a stranger's connector raises)
+                calls = traceback_of(error)
+                log.error("the connector %s failed: device=%s\n%s", candidate.connector, self.device_id, calls)
                 failure = ConnectionFailed(f"Internal error of the connector: {type(error).__name__}")
             else:
                 self._candidate, self._address = candidate, address

@@ -14,6 +14,7 @@ from guywire.jobs import Priority
 from guywire.models import ConfigState, Device
 from guywire.runtime import Runtime
 from guywire.services.status import await_polls
+from guywire.tracebacks import traceback_of
 
 from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, SUCCESS, Command
 from guywire_ssh_connection.models import DeviceConnection
@@ -74,9 +75,10 @@ def _connect_and_run(runtime: Runtime, lease: Lease, command: Command, type: Com
     except (LeaseLost, sa.exc.SQLAlchemyError):
         # The command has not begun: it is for whoever is with the device next.
         raise
-    except Exception as error:  # whatever a connector of a stranger raises
-        log.exception("command %s: no connection", command.id)
-        _give_up(runtime, lease, command, f"Internal system error: {error}")
+    except Exception as error:  # noqa: BLE001 (whatever a connector of a stranger raises)
+        # Not what it says: that may quote the credentials.
+        log.error("command %s: no connection\n%s", command.id, traceback_of(error))
+        _give_up(runtime, lease, command, f"Internal system error: {error.__class__.__name__}")
         return
     if _claim(runtime, lease, command, opened.connection_id):
         status, output = _run(runtime, command, type, opened.session)

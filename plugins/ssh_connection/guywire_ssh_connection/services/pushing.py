@@ -23,6 +23,7 @@ from guywire.models import ConfigState, Device, Organization
 from guywire.plugin import notify
 from guywire.runtime import Runtime
 from guywire.services.status import DEACTIVATING, MODIFIED, storable
+from guywire.tracebacks import traceback_of
 from sqlalchemy.orm import Session
 
 from guywire_ssh_connection.models import DeviceConnection, DeviceVisit
@@ -95,8 +96,8 @@ def push_if_due(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> None:
         _record_failure(runtime, device_id, opened, str(error))
     except (LeaseLost, sa.exc.SQLAlchemyError):
         raise
-    except Exception:  # whatever a stranger's strategy raises
-        log.exception("device %s could not be told of its configuration", device_id)
+    except Exception as error:  # noqa: BLE001 (whatever a stranger's strategy raises)
+        log.error("device %s could not be told of its configuration\n%s", device_id, traceback_of(error))
         _record_failure(runtime, device_id, opened, "internal error of the update strategy")
     else:
         _record_success(runtime, device_id, opened, found.generation)
