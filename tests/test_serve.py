@@ -216,7 +216,7 @@ def test_a_start_does_not_wait_for_what_is_forked_meanwhile(monkeypatch: pytest.
     supervisor.start()
     try:
         eventually(lambda: len(started) > 1, "another start")
-        assert forked
+        eventually(lambda: forked, "the fork")
     finally:
         for pid in forked:
             os.kill(pid, signal.SIGKILL)

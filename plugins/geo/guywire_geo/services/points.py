@@ -113,7 +113,9 @@ def hear(session: Session, event: Event) -> None:
             session.delete(place)
         session.flush()
     elif isinstance(event, OrganizationDeleting):
-        note_more(session)
+        theirs = sa.select(Location.id).where(Location.organization_id == event.organization_id)
+        if session.scalar(theirs.limit(1)) is not None:
+            note_more(session)
 
 
 def _set_status(session: Session, places: Any, status: Any) -> None:
