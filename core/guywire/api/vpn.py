@@ -31,8 +31,8 @@ PATH = "/api/v1/controller/vpn/"
 IN_USE = "Backend cannot be changed because the VPN is currently in use."
 ORGANIZATION_MISMATCH = "The VPN server is in use by templates of another organization."
 BLANK = "This field cannot be blank."
-# It stands in files of several formats, unquoted.
-_HOST = fields.matching(re.compile(r"[^\s'\"\\\x00-\x1f\x7f]*"), "Enter a host name or an IP address.")
+# It stands in files of several formats, in which anything of these would end it.
+_HOST = fields.matching(re.compile(r"[^'\"\\\x00-\x1f\x7f]*"), "Enter a host name or an IP address.")
 _NAMED = 5
 """How many of those who use a server are named."""
 
