@@ -25,9 +25,11 @@ INI = ROOT / "development.ini"
 FIXTURE = ROOT / "tests/contract/fixture.json"
 TOKEN = "1111bbbbccccddddeeeeffff0000111122223333"
 SECRET = "SharedSecretOrg1234567890abcdef0"
+PATIENCE = 120
+"""Seconds after which something went wrong, on however busy a machine."""
 
 
-def eventually(condition: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+def eventually(condition: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """What ``condition`` returns as soon as it is true."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):
@@ -53,7 +55,7 @@ class Instance:
             env=self.environ,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
 
     @contextmanager
@@ -69,7 +71,7 @@ class Instance:
         finally:
             process.terminate()
             try:
-                process.wait(30)
+                process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
@@ -82,7 +84,7 @@ class Instance:
 
     def answers(self) -> bool:
         try:
-            response = requests.get(f"http://127.0.0.1:{self.port}/api/v1/controller/device/", timeout=5)
+            response = requests.get(f"http://127.0.0.1:{self.port}/api/v1/controller/device/", timeout=10)
         except (requests.ConnectionError, requests.Timeout):
             return False
         return response.status_code == 401

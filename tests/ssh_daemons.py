@@ -112,7 +112,7 @@ def _served(command: Sequence[Any], port: int, log: Path) -> Iterator[subprocess
     with log.open("ab") as stream:
         process = subprocess.Popen(list(map(str, command)), stdout=stream, stderr=stream, stdin=subprocess.DEVNULL)
     try:
-        eventually(lambda: _greets(port), f"{command[0]} on port {port}: {log.read_text()}", 60)
+        eventually(lambda: _greets(port), f"{command[0]} on port {port}: {log.read_text()}")
         yield process
     finally:
         process.terminate()
@@ -121,7 +121,7 @@ def _served(command: Sequence[Any], port: int, log: Path) -> Iterator[subprocess
 
 def _greets(port: int) -> bool:
     try:
-        with socket.create_connection(("127.0.0.1", port), 1) as probe:
+        with socket.create_connection(("127.0.0.1", port), 10) as probe:
             return probe.recv(4) == b"SSH-"
     except OSError:
         return False

@@ -22,6 +22,7 @@ from guywire.cli.supervisor import Backoff, Supervisor
 from guywire.settings import Settings
 from processes import (
     INI,
+    PATIENCE,
     TOKEN,
     Instance,
     descendants,
@@ -57,7 +58,7 @@ def test_it_serves_and_heals_and_stops(instance: Instance) -> None:
 
         family = descendants(server.pid)
         server.send_signal(signal.SIGTERM)
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
     assert not family.keys() & processes().keys()
     assert instance.logged("worker stopped")
 
@@ -99,7 +100,7 @@ def test_last_polls_are_written_down_at_the_end(instance: Instance) -> None:
         assert requests.get(poll, timeout=30).status_code == 200
         assert not workers(server.pid)
         server.send_signal(signal.SIGTERM)
-        server.wait(30)
+        server.wait(PATIENCE)
     connection = sqlite3.connect(instance.folder / "guywire.sqlite")
     [[written]] = connection.execute("SELECT last_poll FROM config_state")
     connection.close()
@@ -111,7 +112,7 @@ def test_ctrl_c_stops_all_in_order(instance: Instance) -> None:
         eventually(instance.answers, "the first answer")
         family = descendants(server.pid)
         server.send_signal(signal.SIGINT)
-        assert server.wait(30) == 0
+        assert server.wait(PATIENCE) == 0
     assert not family.keys() & processes().keys()
     assert not instance.logged("Unexpected exit")
 
@@ -143,11 +144,12 @@ def test_serve_refuses_a_port_that_is_taken(instance: Instance) -> None:
 def test_a_worker_alone_stops_when_asked(instance: Instance) -> None:
     with instance.started(sys.executable, "-m", "guywire.cli", "worker", INI) as worker:
         eventually(lambda: instance.logged("worker started"), "the worker")
-        result = instance.run("check", INI)
+        # It says so a moment before it gives the first sign of life.
+        seen = "worker          seen"
+        result = eventually(lambda: seen in (done := instance.run("check", INI)).stdout and done, "a sign of life")
         assert result.returncode == 0, result.stdout
-        assert "worker          seen" in result.stdout
         worker.send_signal(signal.SIGTERM)
-        assert worker.wait(30) == 0
+        assert worker.wait(PATIENCE) == 0
 
 
 def test_pserve_serves_and_says_what_is_missing(instance: Instance) -> None:
@@ -195,7 +197,7 @@ def test_a_start_does_not_wait_for_what_is_forked_meanwhile(monkeypatch: pytest.
     def fork() -> None:
         pid = os.fork()
         if pid == 0:
-            time.sleep(60)
+            time.sleep(2 * PATIENCE)
             os._exit(0)
         forked.append(pid)
 

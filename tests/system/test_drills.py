@@ -331,9 +331,9 @@ def test_a_worker_that_was_stopped_for_long_runs_nothing_that_others_have_run(
 def stop(pid: int, runtime: Runtime) -> bool:
     """Stop a process, unless it is in a transaction, in which it would hold up everybody."""
     os.kill(pid, signal.SIGSTOP)
-    open_ones = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in%'"
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
     with runtime.engine.connect() as connection:
-        if not connection.scalar(sa.text(open_ones)):
+        if not connection.scalar(sa.text(f"SELECT count(*) {others} AND state <> 'idle'")):
             return True
     os.kill(pid, signal.SIGCONT)
     return False

@@ -163,7 +163,7 @@ def test_somebody_looks_closer_and_a_device_that_moves_moves(browser: Browser, f
     mark.click()
     expect(page.locator(".leaflet-popup h3")).to_have_text(HOSTILE)
     page.keyboard.press("Escape")
-    before = mark.bounding_box()["x"]
+    before = eventually(mark.bounding_box, "a place of the mark")["x"]
     [device] = [each for each in fleet.get("device/?page_size=100")["results"] if each["name"] == "ap-015"]
     moved = {"geometry": {"type": "Point", "coordinates": [151.24, -33.9]}}
     where = f"{fleet.address}{API}device/{device['id']}/coordinates/"
@@ -175,7 +175,7 @@ def test_somebody_looks_closer_and_a_device_that_moves_moves(browser: Browser, f
         box = mark.bounding_box()
         return box is not None and box["x"] > before + 50
 
-    eventually(has_moved, "the mark moves", 60)
+    eventually(has_moved, "the mark moves")
     wrong = fleet.get("location/geojson/?config__status=error")["count"]
     page.goto("/map/?config__status=error")
     expect(page.locator("#state")).to_have_text(f"{wrong} locations in view.")

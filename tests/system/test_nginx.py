@@ -20,7 +20,7 @@ import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from processes import FIXTURE, ROOT, SECRET, TOKEN, eventually, free_port
+from processes import FIXTURE, PATIENCE, ROOT, SECRET, TOKEN, eventually, free_port
 
 pytestmark = pytest.mark.system
 
@@ -58,10 +58,10 @@ def guywire_port(folder: Path) -> Iterator[int]:
     log = folder / "guywire.log"
     with log.open("wb") as stream:
         server = subprocess.Popen([*command, "serve", ini], env=environ, stdout=stream, stderr=stream)
-    eventually(lambda: listens(port), "somebody listens", 60)
+    eventually(lambda: listens(port), "somebody listens")
     yield port
     server.terminate()
-    assert server.wait(30) == 0
+    assert server.wait(PATIENCE) == 0
 
 
 def write_certificate(folder: Path, host: str) -> None:
@@ -111,10 +111,10 @@ def nginx_port(folder: Path, guywire_port: int) -> Iterator[int]:
     nginx = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     assert nginx, "tests/system/install-packages installs it"
     process = subprocess.Popen([nginx, "-c", str(configuration), "-e", str(log)])
-    eventually(lambda: listens(port), "somebody listens", 60)
+    eventually(lambda: listens(port), "somebody listens")
     yield port
     process.send_signal(signal.SIGQUIT)
-    process.wait(30)
+    process.wait(PATIENCE)
 
 
 def ask(port: int, method: str, path: str, source: str = "127.0.0.1", **options: object) -> requests.Response:

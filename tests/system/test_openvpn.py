@@ -128,7 +128,7 @@ class Controller:
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     instance = installed(tmp_path_factory.mktemp("guywire"))
     with instance.serve():
-        eventually(instance.answers, "the first answer", 60)
+        eventually(instance.answers, "the first answer")
         yield Controller(instance)
 
 

@@ -57,7 +57,7 @@ def nothing_is_left_behind() -> Iterator[None]:
 
     threads, files = used()
     yield
-    eventually(lambda: used()[0] <= threads and used()[1] <= files, f"{threading.enumerate()}", 30)
+    eventually(lambda: used()[0] <= threads and used()[1] <= files, f"{threading.enumerate()}")
 
 
 def connect(params: dict[str, Any], host_key: str | None = None, limits: ConnectionLimits = LIMITS) -> Any:
@@ -257,7 +257,7 @@ def test_an_edit_wakes_the_agent_of_a_device_within_seconds(somebody: Account, f
     path = f"SetEnv=PATH={agent.bin}:/usr/bin:/bin"
     try:
         with openssh(folder, path) as (_, port), instance.serve():
-            eventually(instance.answers, "the first answer", 60)
+            eventually(instance.answers, "the first answer")
 
             def send(method: str, path: str, body: Any = None) -> Any:
                 url = f"http://127.0.0.1:{instance.port}/api/v1/controller/{path}"
@@ -281,7 +281,7 @@ def test_an_edit_wakes_the_agent_of_a_device_within_seconds(somebody: Account, f
             for timezone in ("Europe/Rome", "Europe/Oslo"):
                 edit = {"config": {"config": {"general": {"timezone": timezone}}}}
                 send("PATCH", below, edit)
-            eventually(agent.signals, "the push", 60)
+            eventually(agent.signals, "the push")
             [connection] = send("GET", f"{below}connection/")["results"]
             assert (connection["is_working"], connection["failure_reason"]) == (True, "")
             assert send("GET", f"{below}host-key/")["pinned"]["type"] == "ssh-ed25519"

@@ -32,7 +32,7 @@ def send(tmp_path: Path) -> Iterator[Callable[..., Any]]:
         return response.json()
 
     with instance.serve():
-        eventually(instance.answers, "the first answer", 60)
+        eventually(instance.answers, "the first answer")
         yield send
         assert not instance.logged("Traceback")
         assert not instance.logged(PASSWORD)
@@ -77,7 +77,7 @@ def test_commands_run_on_a_device_one_after_the_other(send: Callable[..., Any], 
             return f"{below}command/{made['id']}/"
 
         def ended(path: str) -> tuple[str, str]:
-            shown = eventually(lambda: (got := send("GET", path))["status"] != "in-progress" and got, path, 90)
+            shown = eventually(lambda: (got := send("GET", path))["status"] != "in-progress" and got, path)
             return shown["status"], shown["output"]
 
         wait = f"until test -e {programs}/go; do sleep 0.1; done"
@@ -86,7 +86,7 @@ def test_commands_run_on_a_device_one_after_the_other(send: Callable[..., Any], 
         change = command("change_password", password=PASSWORD, confirm_password=PASSWORD)
         reboot = command("reboot")
         last = command("custom", command="echo still there")
-        early = eventually(lambda: send("GET", f"{slow}state/?since=0")["output"], "the first output", 25)
+        early = eventually(lambda: send("GET", f"{slow}state/?since=0")["output"], "the first output")
         assert early == "begun\n"
         assert send("GET", after)["status"] == send("GET", slow)["status"] == "in-progress"
         (programs / "go").touch()
@@ -103,6 +103,6 @@ def test_commands_run_on_a_device_one_after_the_other(send: Callable[..., Any], 
         assert ended(last) == ("success", "still there\n")
         batch = {"organization": organization, "type": "custom", "input": {"command": "hostname >/dev/null; echo same"}}
         path = f"batch-command/{send('POST', 'batch-command/', batch)['id']}/"
-        eventually(lambda: send("GET", path)["status"] == "finished", "the batch", 90)
+        eventually(lambda: send("GET", path)["status"] == "finished", "the batch")
         [group] = send("GET", f"{path}results/")["results"]
         assert (group["status"], group["output"], group["count"]) == ("success", "same\n", 1)

@@ -10,9 +10,11 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -47,8 +49,11 @@ class Host:
     def run(self, *command: str) -> str:
         return run("ip", "netns", "exec", self.name, *command)
 
-    def reaches(self, address: str, times: int = 1) -> bool:
-        ping = ["ip", "netns", "exec", self.name, "ping", "-n", "-i", "0.2", "-c", str(times), "-W", "2", address]
+    def processes(self) -> list[str]:
+        return run("ip", "netns", "pids", self.name).split()
+
+    def reaches(self, address: str) -> bool:
+        ping = ["ip", "netns", "exec", self.name, "ping", "-n", "-c", "1", "-W", "2", address]
         return subprocess.run(ping, capture_output=True, timeout=60).returncode == 0
 
 
@@ -71,8 +76,12 @@ def hosts(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Host, Host]]:
         yield pair
     finally:
         for host in pair:
-            for pid in run("ip", "netns", "pids", host.name).split():
-                os.kill(int(pid), 15)
+            for pid in host.processes():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGTERM)
+        for host in pair:
+            # With the last one its socket goes, which would be in the way of the next.
+            eventually(lambda host=host: not host.processes(), f"the end of {host.name}")
             run("ip", "netns", "delete", host.name)
 
 
@@ -126,7 +135,7 @@ class Controller:
 def controller(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Controller]:
     instance = installed(tmp_path_factory.mktemp("guywire"))
     with instance.serve():
-        eventually(instance.answers, "the first answer", 60)
+        eventually(instance.answers, "the first answer")
         yield Controller(instance)
 
 
@@ -196,8 +205,8 @@ def test_a_tunnel_comes_up_and_ends_with_the_template(
     host, router = hosts
     server, _, device = controller.tunnel(WIREGUARD, subnet, host.address)
     unpacked, _ = up(controller, hosts, server, device, tmp_path)
-    assert router.reaches(server_address, 3)
-    assert host.reaches(router_address)
+    eventually(lambda: router.reaches(server_address), "the server")
+    eventually(lambda: host.reaches(router_address), "the router")
     [handshake] = host.run("wg", "show", SERVER_INTERFACE, "latest-handshakes").splitlines()
     assert int(handshake.split()[1]) > 0
 
@@ -229,7 +238,7 @@ def test_vxlan_bridges_layer_2_over_the_tunnel(
         end.run("ip", "link", "add", "vx", *options)
         end.run("ip", "link", "set", "vx", "mtu", theirs["mtu"], "up")
         end.run("ip", "address", "add", address, "dev", "vx")
-    assert router.reaches("172.31.0.1", 3)
+    eventually(lambda: router.reaches("172.31.0.1"), "the other end")
     # The answer to ARP came through the tunnel: both are in one layer 2.
     [link] = json.loads(host.run("ip", "-json", "link", "show", "vx"))
     [neighbour] = json.loads(router.run("ip", "-json", "neighbour", "show", "172.31.0.1", "dev", "vx"))
