@@ -12,7 +12,7 @@ from guywire.db import writing
 from guywire.models import Device, OrganizationConfigSettings
 from guywire.services.device_csv import guarded, unguarded
 from guywire.testing.clients import OPENWRT
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 COLUMNS = [
@@ -298,6 +298,7 @@ def test_a_file_that_is_none_is_refused_with_the_place(admin, organization):
     assert admin.app.post(f"{URL}import/", upload_files=upload, headers=headers).json["created"] == 1
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="=+-@'\t\rab ", max_size=6))
 @example("'''=")
 def test_a_guarded_cell_is_no_formula_and_comes_back(text):

@@ -352,7 +352,7 @@ FRESH = count()
     deadline=None,
     phases=[Phase.generate],
     database=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
+    suppress_health_check=list(HealthCheck),
 )
 @given(seed=st.integers(0, 2**32))
 def test_no_order_of_operations_leaves_an_orphan(seed, admin, organization, make_vpn, make_client, runtime, worker):

@@ -94,7 +94,7 @@ def owner(runtime, organization):
     return UUID(organization)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(history=HISTORY)
 def test_every_history_keeps_the_crl_right(runtime, clock, owner, history):
     revoked: dict[str, object] = {}
