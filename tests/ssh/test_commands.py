@@ -105,10 +105,14 @@ WRONG = [
 
 
 def test_what_goes_wrong_is_told(operator, admin, path, host, visit, device, runtime):
+    connection = admin.get(f"device/{device['id']}/connection/")["results"][0]["id"]
+
     def outcome(body):
         made = operator.post(path, body)
         visit()
         shown = operator.get(f"{path}{made['id']}/")
+        # The connection is shown, whether it was opened or only tried.
+        assert shown["connection"] == connection
         return shown["status"], shown["output"]
 
     for answer, kind, status, output in WRONG:

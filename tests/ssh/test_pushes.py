@@ -115,6 +115,19 @@ def test_a_change_reaches_the_device_once_however_many_edits_follow(admin, conne
     assert host.told == ["nudge"]
 
 
+def test_a_device_that_registers_again_is_told_of_nothing_that_it_fetches_next(app, admin, connect, work):
+    device, host = connect()
+    known = {"secret": "secret", "backend": "netjsonconfig.OpenWrt", "key": device["key"]}
+    app.post("/controller/register/", known | {"name": "renamed", "mac_address": device["mac_address"]}, status=201)
+    assert admin.get(f"device/{device['id']}/")["config"]["status"] == "modified"
+    work()
+    work(3600)
+    assert host.connects == 0
+    edit(admin, device, "Europe/Rome")
+    work()
+    assert host.told == ["nudge"]
+
+
 def test_a_device_that_is_taken_out_of_service_hears_that_and_nothing_after_it(admin, connect, work, router):
     device, host = connect()
     agent = router(device)

@@ -31,6 +31,14 @@ DEVICE_DEACTIVATED = "Device is deactivated."
 ORGANIZATION_DISABLED = "The organization of the device is disabled."
 
 
+class Unreachable(ConnectionFailed):
+    """No connection of a device could be opened. ``connection_id`` is the one that the text is about, if any."""
+
+    def __init__(self, reason: str, connection_id: uuid.UUID | None = None) -> None:
+        super().__init__(reason)
+        self.connection_id = connection_id
+
+
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """A connection that may be tried, as it stands in the database."""
@@ -53,7 +61,7 @@ class Opened:
 Opener = Callable[[uuid.UUID | None], Opened]
 """Gives a session to the device that is being visited: through a certain connection, or (None) the first that works.
 
-The one that is open serves as long as it can. Raises ConnectionFailed with the reason that is shown.
+The one that is open serves as long as it can. Raises Unreachable with the reason that is shown.
 """
 
 
@@ -83,19 +91,19 @@ class Line:
             if self.opened.session.is_open and self._candidate in candidates and self._address in addresses:
                 return self.opened
             self.close()
-        failure = NO_CONNECTION
+        failure = Unreachable(NO_CONNECTION)
         for candidate in candidates:
             try:
                 self.opened = self._try(candidate, addresses, pinned)
             except ConnectionFailed as error:
-                failure = str(error)
-                self._record(candidate, failure, None)
+                failure = Unreachable(str(error), candidate.id)
+                self._record(candidate, str(error), None)
                 if isinstance(error, HostKeyChanged):
                     self._remember_offer(error.offered)
             else:
                 self._record(candidate, "", self.opened.session.host_key if pinned is None else None)
                 return self.opened
-        raise ConnectionFailed(failure)
+        raise failure
 
     def close(self) -> None:
         """Hang up."""
@@ -189,7 +197,7 @@ def has_usable_connection(device_id: Any, connectors: Iterable[Connector]) -> An
 def addresses_of(session: Session, settings: Settings, device_id: uuid.UUID) -> list[str]:
     """Where a device may be reached, in the order in which it is tried.
 
-    Raises ConnectionFailed for a device that is out of service, or whose organization is. One that is on its way there
+    Raises Unreachable for a device that is out of service, or whose organization is. One that is on its way there
     is still told about it.
     """
     row = session.execute(
@@ -202,10 +210,10 @@ def addresses_of(session: Session, settings: Settings, device_id: uuid.UUID) -> 
         .where(Device.id == device_id)
     ).first()
     if row is None:
-        raise ConnectionFailed("The device is gone.")
+        raise Unreachable("The device is gone.")
     if not row.is_active:
-        raise ConnectionFailed(ORGANIZATION_DISABLED)
+        raise Unreachable(ORGANIZATION_DISABLED)
     if row.is_deactivated and row.lifecycle in (None, DEACTIVATED):
-        raise ConnectionFailed(DEVICE_DEACTIVATED)
+        raise Unreachable(DEVICE_DEACTIVATED)
     wanted = [row.management_ip] if settings.management_ip_only else [row.management_ip, row.last_ip]
     return list(dict.fromkeys(address for address in wanted if address))

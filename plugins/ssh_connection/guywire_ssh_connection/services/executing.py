@@ -20,7 +20,7 @@ from guywire_ssh_connection.command_models import DEVICE, FAILED, IN_PROGRESS, S
 from guywire_ssh_connection.models import DeviceConnection
 from guywire_ssh_connection.services import commands
 from guywire_ssh_connection.services.command_input import MASK, secrets_of
-from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener
+from guywire_ssh_connection.services.connecting import DEVICE_DEACTIVATED, Opener, Unreachable
 from guywire_ssh_connection.services.lease import Lease, LeaseLost
 from guywire_ssh_connection.services.live_output import LiveOutput, with_newline
 
@@ -30,7 +30,7 @@ ADVANCE = "ssh_batch"
 """The job that lets the next devices of a batch have their turn."""
 
 UNKNOWN = "The worker ended while the command ran: the outcome is unknown, and it will not be run again.\n"
-SILENT = "The device hung up before it told an exit status: whether the command was finished is unknown.\n"
+SILENT = "No exit status came: the device hung up, or something ended the command. Whether it was done is unknown.\n"
 
 _ATTEMPTS = 20
 
@@ -69,8 +69,8 @@ def run_next(runtime: Runtime, lease: Lease, open: Opener) -> bool:
 def _connect_and_run(runtime: Runtime, lease: Lease, command: Command, type: CommandType, open: Opener) -> None:
     try:
         opened = open(command.connection_id)
-    except ConnectionFailed as error:
-        _unreachable(runtime, lease, command, str(error))
+    except Unreachable as error:
+        _unreachable(runtime, lease, command, error)
         return
     except (LeaseLost, sa.exc.SQLAlchemyError):
         # The command has not begun: it is for whoever is with the device next.
@@ -94,15 +94,13 @@ def _claim(runtime: Runtime, lease: Lease, command: Command, connection_id: uuid
     is_active = sa.exists().where(
         Device.id == Command.device_id, ~Device.is_deactivated, Device.organization_id == Command.organization_id
     )
-    # Somebody may have deleted it since it was opened.
-    there = sa.select(DeviceConnection.id).where(DeviceConnection.id == connection_id)
     now = runtime.clock()
     with writing(runtime.session_factory) as session:
         lease.hold(session)
         claimed = session.execute(
             sa.update(Command)
             .where(Command.number == command.number, commands.waits(), is_active)
-            .values(started=now, modified=now, connection_id=there.scalar_subquery())
+            .values(started=now, modified=now, connection_id=_if_there(connection_id))
             .returning(Command.number)
             .execution_options(synchronize_session=False)
         )
@@ -141,10 +139,11 @@ def _run(runtime: Runtime, command: Command, type: CommandType, session: DeviceS
     return status, _masked(output, secrets)
 
 
-def _unreachable(runtime: Runtime, lease: Lease, command: Command, reason: str) -> None:
+def _unreachable(runtime: Runtime, lease: Lease, command: Command, error: Unreachable) -> None:
     """A command alone has failed. One of a batch waits until the device polls, if it ever does."""
     if command.batch_id is None or not _hold(runtime, command):
-        _give_up(runtime, lease, command, reason)
+        tried = {} if error.connection_id is None else {"connection_id": _if_there(error.connection_id)}
+        _give_up(runtime, lease, command, str(error), **tried)
     else:
         runtime.queue.enqueue(ADVANCE, priority=Priority.BULK, batch_id=str(command.batch_id))
 
@@ -175,12 +174,19 @@ def _end_abandoned(runtime: Runtime, lease: Lease) -> None:
         _finish(runtime, lease, command, sa.and_(mine, Command.number == command.number), FAILED, output)
 
 
-def _give_up(runtime: Runtime, lease: Lease, command: Command, reason: str) -> None:
+def _if_there(connection_id: uuid.UUID) -> Any:
+    """SQL: the id of a connection. Somebody may have deleted it since it was tried."""
+    return sa.select(DeviceConnection.id).where(DeviceConnection.id == connection_id).scalar_subquery()
+
+
+def _give_up(runtime: Runtime, lease: Lease, command: Command, reason: str, **values: Any) -> None:
     has_not_begun = sa.and_(Command.number == command.number, Command.status == IN_PROGRESS, Command.started.is_(None))
-    _finish(runtime, lease, command, has_not_begun, FAILED, reason)
+    _finish(runtime, lease, command, has_not_begun, FAILED, reason, **values)
 
 
-def _finish(runtime: Runtime, lease: Lease | None, command: Command, condition: Any, status: str, output: Any) -> None:
+def _finish(
+    runtime: Runtime, lease: Lease | None, command: Command, condition: Any, status: str, output: Any, **values: Any
+) -> None:
     """End a command, however busy the database is: nobody will know later how it went.
 
     Who has run it knows that, and needs no lease for it.
@@ -190,7 +196,7 @@ def _finish(runtime: Runtime, lease: Lease | None, command: Command, condition: 
             with writing(runtime.session_factory) as session:
                 if lease is not None:
                     lease.hold(session)
-                commands.end(session, condition, status, output, runtime.clock())
+                commands.end(session, condition, status, output, runtime.clock(), **values)
             break
         except sa.exc.SQLAlchemyError as error:
             if attempt == _ATTEMPTS - 1 or not (is_overload(error) or is_conflict(error)):

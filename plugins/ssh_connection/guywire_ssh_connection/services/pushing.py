@@ -16,7 +16,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from guywire.db import reading, writing
-from guywire.events import ConfigModified, ConfigStatusChanged, Event
+from guywire.events import ConfigModified, ConfigStatusChanged, DeviceRegistered, Event
 from guywire.interfaces import ConnectionFailed, Connector, Job
 from guywire.jobs import JobQueue, Priority
 from guywire.models import ConfigState, Device, Organization
@@ -54,6 +54,12 @@ def hear(session: Session, event: Event) -> None:
     """However many configurations change in a transaction, there is one thing to say about it."""
     if isinstance(event, ConfigModified) or (isinstance(event, ConfigStatusChanged) and event.status == DEACTIVATING):
         notify(session, PushesDue())
+    elif isinstance(event, DeviceRegistered) and not event.is_new:
+        # It is awake, and fetches next what it should have.
+        visit = session.get(DeviceVisit, event.device_id, with_for_update=True)
+        generation = sa.select(ConfigState.generation).where(ConfigState.device_id == event.device_id)
+        if visit is not None:
+            visit.pushed_generation = session.scalar(generation) or visit.pushed_generation
 
 
 def tell(event: Event, jobs: JobQueue) -> None:
