@@ -180,7 +180,14 @@ def test_a_device_that_is_away_is_tried_again_later_and_later(admin, connect, wo
     before = host.connects
     work()
     assert host.connects == before + 1
+    # So is who puts the connection or its credentials right.
+    admin.patch(f"device/{device['id']}/connection/{connection['id']}/", {"enabled": True})
+    work()
+    assert host.connects == before + 2
     host.is_reachable = True
+    admin.patch(f"credential/{connection['credentials']}/", {"params": {"port": 8}})
+    work()
+    assert (host.told, host.params) == (["nudge"], {"port": 8})
     work(3600)
     assert host.told == ["nudge"]
     assert witness.heard == [(False, "no route to 10.9.0.1"), (True, "")]

@@ -17,7 +17,7 @@ from guywire.plugin import notify
 from typing_extensions import override
 
 from guywire_ssh_connection.models import Credentials, DeviceConnection
-from guywire_ssh_connection.services import params
+from guywire_ssh_connection.services import params, pushing
 from guywire_ssh_connection.services.spreading import CredentialsSpreading
 
 IN_USE_ELSEWHERE = "Devices of another organization have these credentials."
@@ -86,8 +86,12 @@ class CredentialsResource(Resource):
 
     @override
     def update(self, row: Credentials, fields: dict[str, Any]) -> None:
+        before = row.connector, row.params
         self._apply(row, fields)
         self._refuse_strangers(row)
+        if (row.connector, row.params) != before:
+            served = sa.select(DeviceConnection.device_id).where(DeviceConnection.credentials_id == row.id)
+            pushing.try_again(self.session, served)
 
     @override
     def settle(self, row: Credentials, added: dict[str, Any]) -> None:

@@ -107,6 +107,7 @@ class ConnectionResource(Resource):
             # What is known of the former ones says nothing of these.
             row.is_working, row.failure_reason, row.last_attempt = None, "", None
         self._apply(row, fields)
+        pushing.try_again(self.session, [row.device_id])
 
     def _apply(self, row: DeviceConnection, given: dict[str, Any]) -> None:
         for name, value in given.items():

@@ -15,14 +15,13 @@ from guywire.api.service import APIService, Operation
 from guywire.api.shown import nullable, object_schema
 from guywire.errors import Invalid, PermissionDenied
 from guywire.models import Device
-from guywire.plugin import notify
 from guywire.security import require
 from pyramid.request import Request
 from typing_extensions import override
 
 from guywire_ssh_connection.connectors.keys import fingerprint
-from guywire_ssh_connection.models import DeviceVisit, HostKey
-from guywire_ssh_connection.services.pushing import PushesDue
+from guywire_ssh_connection.models import HostKey
+from guywire_ssh_connection.services import pushing
 
 NOT_OFFERED = "The device has not shown a key with this fingerprint."
 
@@ -81,7 +80,7 @@ def accept_host_key(request: Request) -> dict[str, Any]:
     if row.offered is not None and given["fingerprint"] == fingerprint(row.offered):
         row.key, row.pinned_at = row.offered, resource.now
         row.offered = row.offered_at = None
-        _try_again(resource, device)
+        pushing.try_again(resource.session, [device.id])
     return _shown(row)
 
 
@@ -93,7 +92,7 @@ def forget_host_key(request: Request) -> None:
     row = resource.session.get(HostKey, device.id)
     if row is not None:
         resource.session.delete(row)
-        _try_again(resource, device)
+        pushing.try_again(resource.session, [device.id])
     request.response.status = 204
 
 
@@ -102,14 +101,6 @@ def _changeable(resource: DeviceResource) -> Device:
     if device.is_deactivated:
         raise PermissionDenied()
     return device
-
-
-def _try_again(resource: DeviceResource, device: Device) -> None:
-    """What could not be pushed because of the key need not wait any longer."""
-    visit = resource.session.get(DeviceVisit, device.id)
-    if visit is not None:
-        visit.queued_generation, visit.next_attempt = 0, None
-        notify(resource.session, PushesDue())
 
 
 def _fingerprints(row: HostKey) -> set[str]:

@@ -83,6 +83,17 @@ def begin(session: Session, device_ids: Collection[uuid.UUID]) -> None:
     )
 
 
+def try_again(session: Session, device_ids: Any) -> None:
+    """What was in the way of pushes to these devices (a SELECT of their ids, or a list) may have been put right: they
+    need not wait for their next attempt.
+    """
+    waiting = sa.update(DeviceVisit).where(DeviceVisit.device_id.in_(device_ids), DeviceVisit.next_attempt.is_not(None))
+    values = {"queued_generation": 0, "failures": 0, "next_attempt": None}
+    done: Any = session.execute(waiting.values(values).execution_options(synchronize_session=False))
+    if done.rowcount:
+        notify(session, PushesDue())
+
+
 def push_if_due(runtime: Runtime, device_id: uuid.UUID, open: Opener) -> None:
     """Tell a device of its configuration, if it does not know of it yet. The caller has it for himself."""
     with reading(runtime.session_factory) as session:
@@ -158,10 +169,10 @@ def remind(runtime: Runtime) -> None:
 
 def _record_success(runtime: Runtime, device_id: uuid.UUID, opened: Opened, generation: int) -> None:
     with writing(runtime.session_factory) as session:
+        _explain(session, opened, "")
         row = session.get(DeviceVisit, device_id, with_for_update=True)
         if row is not None:
             row.pushed_generation, row.failures, row.next_attempt = generation, 0, None
-        _explain(session, opened, "")
 
 
 def _record_failure(runtime: Runtime, device_id: uuid.UUID, opened: Opened | None, reason: str) -> None:
@@ -176,7 +187,10 @@ def _record_failure(runtime: Runtime, device_id: uuid.UUID, opened: Opened | Non
 
 
 def _explain(session: Session, opened: Opened, reason: str) -> None:
-    """A connection that works, and over which the device was not told of its configuration, says why."""
+    """A connection that works, and over which the device was not told of its configuration, says why.
+
+    To be called before the visit is locked, as those do who edit connections.
+    """
     connection = session.get(DeviceConnection, opened.connection_id, with_for_update=True)
     if connection is not None and connection.failure_reason != reason:
         connection.failure_reason = reason
