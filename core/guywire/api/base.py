@@ -107,13 +107,17 @@ class Resource:
         """What lists are ordered by: the newest come first."""
         return self.model.created.desc(), self.model.id.desc()
 
+    def present(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body, in lists too, as it is given to whoever asks: with links, without what they may not know."""
+        return body
+
     def represent(self, row: Any) -> dict[str, Any]:
         """A row as its detail shows it."""
-        return body_of(self.session, self.shown_in_detail or self.shown, row)
+        return self.present(body_of(self.session, self.shown_in_detail or self.shown, row))
 
     def represent_new(self, row: Any) -> dict[str, Any]:
         """A row as the answer to its creation shows it."""
-        return body_of(self.session, self.shown_when_new or self.shown, row)
+        return self.present(body_of(self.session, self.shown_when_new or self.shown, row))
 
     # What views call
 
@@ -125,7 +129,7 @@ class Resource:
         page = page_of(
             self.session, self.request, ids, default_size=settings.page_size, max_size=settings.max_page_size
         )
-        return page.wrap(self.reader.read(self.session, page.ids))
+        return page.wrap([self.present(body) for body in self.reader.read(self.session, page.ids)])
 
     def collection_post(self) -> dict[str, Any]:
         """Create an object."""

@@ -20,17 +20,7 @@ class Guarded(Resource):
     secrets: ClassVar[tuple[str, ...]]
 
     @override
-    def collection_get(self) -> dict[str, Any]:
-        """A page of the list, newest first."""
-        page = super().collection_get()
-        page["results"] = [self._for_reader(body) for body in page["results"]]
-        return page
-
-    @override
-    def represent(self, row: Any) -> dict[str, Any]:
-        return self._for_reader(super().represent(row))
-
-    def _for_reader(self, body: dict[str, Any]) -> dict[str, Any]:
+    def present(self, body: dict[str, Any]) -> dict[str, Any]:
         if self.identity.manages(body["organization"]):
             return body
         return {name: MASK if name in self.secrets and value else value for name, value in body.items()}

@@ -71,21 +71,6 @@ class UserResource(Resource):
             raise PermissionDenied(OUT_OF_REACH)
 
     @override
-    def collection_get(self) -> dict[str, Any]:
-        """A page of the list, newest first."""
-        page = super().collection_get()
-        page["results"] = [self._for_reader(body) for body in page["results"]]
-        return page
-
-    @override
-    def represent(self, row: User) -> dict[str, Any]:
-        return self._for_reader(super().represent(row))
-
-    @override
-    def represent_new(self, row: User) -> dict[str, Any]:
-        return self._for_reader(super().represent_new(row))
-
-    @override
     def validated(self, *, partial: bool) -> dict[str, Any]:
         fields = super().validated(partial=partial)
         if not self.identity.is_superuser:
@@ -121,7 +106,8 @@ class UserResource(Resource):
             sessions.end_all_of(self.session, row.id)
         self._join(row, memberships)
 
-    def _for_reader(self, body: dict[str, Any]) -> dict[str, Any]:
+    @override
+    def present(self, body: dict[str, Any]) -> dict[str, Any]:
         """A body without what its reader must not know: where else somebody is a member, for instance."""
         if not self.identity.is_superuser:
             for name in ONLY_FOR_SUPERUSERS:

@@ -63,20 +63,6 @@ class FloorPlanResource(TakesImages):
     filters = filters.organization(FloorPlan.organization_id)
 
     @override
-    def collection_get(self) -> dict[str, Any]:
-        """A page of the list, newest first."""
-        page = super().collection_get()
-        return page | {"results": [self._linked(body) for body in page["results"]]}
-
-    @override
-    def represent(self, row: FloorPlan) -> dict[str, Any]:
-        return self._linked(super().represent(row))
-
-    @override
-    def represent_new(self, row: FloorPlan) -> dict[str, Any]:
-        return self._linked(super().represent_new(row))
-
-    @override
     def create(self, fields: dict[str, Any]) -> FloorPlan:
         location = self._location(fields["location"], fields["floor"])
         return floor_plans.create(
@@ -106,5 +92,6 @@ class FloorPlanResource(TakesImages):
             raise Invalid({MODEL: [floor_plans.NOT_INDOOR]})
         return location
 
-    def _linked(self, body: dict[str, Any]) -> dict[str, Any]:
+    @override
+    def present(self, body: dict[str, Any]) -> dict[str, Any]:
         return body | {"image": self.link(body["image"])}

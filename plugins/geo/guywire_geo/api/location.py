@@ -70,20 +70,6 @@ class LocationResource(TakesImages):
     }
 
     @override
-    def collection_get(self) -> dict[str, Any]:
-        """A page of the list, newest first."""
-        page = super().collection_get()
-        return page | {"results": [self._linked(body) for body in page["results"]]}
-
-    @override
-    def represent(self, row: Location) -> dict[str, Any]:
-        return self._linked(super().represent(row))
-
-    @override
-    def represent_new(self, row: Location) -> dict[str, Any]:
-        return self._linked(super().represent_new(row))
-
-    @override
     def create(self, fields: dict[str, Any]) -> Location:
         plan = fields.pop("floorplan", None)
         self._require_indoor(plan, fields["type"])
@@ -119,5 +105,6 @@ class LocationResource(TakesImages):
         except Invalid as invalid:
             raise Invalid({"floorplan": invalid.body}) from None
 
-    def _linked(self, body: dict[str, Any]) -> dict[str, Any]:
+    @override
+    def present(self, body: dict[str, Any]) -> dict[str, Any]:
         return body | {"floorplan": [plan | {"image": self.link(plan["image"])} for plan in body["floorplan"]]}

@@ -67,17 +67,6 @@ class CredentialsResource(Resource):
     }
 
     @override
-    def collection_get(self) -> dict[str, Any]:
-        """A page of the list, newest first."""
-        page = super().collection_get()
-        page["results"] = [self._for_reader(body) for body in page["results"]]
-        return page
-
-    @override
-    def represent(self, row: Credentials) -> dict[str, Any]:
-        return self._for_reader(super().represent(row))
-
-    @override
     def create(self, fields: dict[str, Any]) -> Credentials:
         row = Credentials(id=uuid.uuid4(), created=self.now, params={})
         self._apply(row, {"auto_add": False, **fields})
@@ -114,7 +103,8 @@ class CredentialsResource(Resource):
     def _connector(self, id: str) -> Connector | None:
         return self.runtime.registry.connectors.get(id)
 
-    def _for_reader(self, body: dict[str, Any]) -> dict[str, Any]:
+    @override
+    def present(self, body: dict[str, Any]) -> dict[str, Any]:
         """A body without the secrets, for those who may only look."""
         if self.identity.has_permission("change", self.kind) and self.identity.manages(body["organization"]):
             return body
